@@ -94,6 +94,7 @@ def test_a_model_by_name_file_or_system(model: Predictor) -> None:
         ((None, {"size": 0}), ValueError, "size must be 1 or more"),
         ((None, {"scales": [2]}), ValueError, "scales must be positive and include 1"),
         ((None, {"device": "tpu"}), ValueError, "unknown device 'tpu'"),
+        ((None, {"speed": {"fold": True}}), ValueError, "speed: SpeedOptions are wanted, not dict"),
     ],
 )
 def test_what_cannot_be_loaded_is_named(

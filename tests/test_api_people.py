@@ -142,7 +142,10 @@ def test_a_detector_is_whatever_a_model_may_be(jre: System, checkpoint: Path) ->
     assert named.detector is not None and named.detector.system.input_size == 128
     given = model.with_options(boxes=BOXES)
     assert given.detector is None and given.with_options(flip=False).boxes is BOXES
-    assert "detector 'hae_tiny_synthetic'" in repr(given.with_options(boxes=None))
+    assert given.with_options(boxes=None, detector=None).boxes is BOXES
+    same = model.with_options(boxes=None, detector=None, device=None, speed=None)
+    assert same.detector is model.detector and same.speed == model.speed
+    assert "detector 'hae_tiny_synthetic'" in repr(given.with_options(detector=named.detector))
     with pytest.raises(ValueError, match="a detector sees whole images; 'jre' sees one person"):
         poselib.load(jre, detector=checkpoint)
     with pytest.raises(ValueError, match="unknown model 'yolo'"):

@@ -18,6 +18,7 @@ from poselib.benchmarks.workloads import decode_inputs
 from poselib.cli import main
 from poselib.data.image_io import encode_image
 from poselib.engine.predict_images import RESULTS
+from poselib.experiments.runs import start_run
 
 COMMAND = (sys.executable, "-m", "poselib.cli")
 POSIX = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
@@ -41,6 +42,18 @@ def maps(tmp_path: Path) -> Path:
 
 def small(image: Path | str, out: Path | str, *more: object) -> list[str]:
     return ["predict", str(image), "--out", str(out), "--size", "64", "--no-flip", *map(str, more)]
+
+
+def test_a_folder_that_holds_a_run_is_refused_before_a_model_is_loaded(
+    image: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = start_run(image.parent, "own_training", {}, "mine")
+    (record.folder / "results.json").write_text("[]")
+    monkeypatch.setattr("poselib.api.load", None)
+    assert main(small(image, record.folder)) == 2
+    assert "mine: holds a run, whose results these would replace" in capsys.readouterr().err
+    assert (record.folder / "results.json").read_text() == "[]"
+    assert not (record.folder / "images.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from poselib.data.side_check import swapped_sides
 from poselib.skeletons import Skeleton
 from poselib.structures import Size
 from poselib.typing import BoolArray, FloatArray
+from poselib.wording import counted, people_label
 
 _HEADERS = 5000  # image files that are opened at most
 _SHOWN = 3  # places of a fault in its sentence
@@ -72,8 +73,8 @@ class DatasetReport:
     def __str__(self) -> str:
         names = ", ".join(self.keypoints[:6]) + (", ..." if len(self.keypoints) > 6 else "")
         head = (
-            f"{self.source}: {self.images} images, {self.people} people with labeled keypoints of "
-            f"{len(self.keypoints)} ({names})"
+            f"{self.source}: {counted(self.images, 'image')}, {people_label(self.people)} with "
+            f"labeled keypoints of {len(self.keypoints)} ({names})"
         )
         words = {True: "must be mended", False: "please look at"}
         lines = [f"  {words[each.fatal]}: {each}" for each in self.findings]
@@ -112,13 +113,14 @@ def check_dataset(part: CocoPart, skeleton: Skeleton) -> DatasetReport:
     problem = "category_id is that of no listed category"
     sizes = {image["id"]: size for image in images if (size := _stated_size(image)) is not None
              and isinstance(image.get("id"), int)}  # fmt: skip
-    points, usable = _keypoints(people, len(skeleton))
+    points, wrong = _keypoints(people, skeleton)
+    usable = np.array([not each for each in wrong], bool)
     labeled = (points[..., 2] > 0).any(axis=1)
     known = np.array([_is_id(p.get("image_id")) and p["image_id"] in sizes for p in people], bool)
     found = [
         Finding(problem, foreign, len(listed), "annotations", True),
         *_image_faults(images, part),
-        *_record_faults(images, people, usable, 3 * len(skeleton)),
+        *_record_faults(images, people, wrong, 3 * len(skeleton)),
         *_pose_faults(people, points, usable, known & usable & labeled, sizes),
         *_empty_images(images, people, np.asarray(labeled)),
     ]
@@ -191,7 +193,7 @@ def _image_faults(images: Sequence[Entry], part: CocoPart) -> Iterator[Finding]:
 
 
 def _record_faults(
-    images: Sequence[Entry], people: Sequence[Entry], usable: BoolArray, numbers: int
+    images: Sequence[Entry], people: Sequence[Entry], wrong: Sequence[str], numbers: int
 ) -> Iterator[Finding]:
     """Yield what is wrong with ids, boxes and the form of keypoints."""
     for kind, records in (("images", images), ("annotations", people)):
@@ -202,8 +204,8 @@ def _record_faults(
         yield Finding("the id must be a whole number", odd, len(records), kind, True)
     known = {image["id"] for image in images if _is_id(image.get("id"))}
 
-    def fault(field: str, problem: str, wrong: Callable[[Entry], bool]) -> Finding:
-        where = tuple(f"{_name(p)} has {shown(p.get(field))}" for p in people if wrong(p))
+    def fault(field: str, problem: str, bad: Callable[[Entry], bool]) -> Finding:
+        where = tuple(f"{_name(p)} has {shown(p.get(field))}" for p in people if bad(p))
         return Finding(f"{field} {problem}", where, len(people), "annotations", True)
 
     form = "must be left, top, width and height, px"
@@ -212,14 +214,19 @@ def _record_faults(
     yield fault("bbox", form, lambda p: _bad_box(p, form=True))
     yield fault("bbox", "has a negative width or height", lambda p: _bad_box(p, form=False))
     yield fault("area", "must be px², from 0 on", lambda p: not _is_area(p.get("area")))
-    bad = [person for person, good in zip(people, usable, strict=True) if not good]
-    odd = tuple(f"{_name(person)} has {_length(person['keypoints'])}" for person in bad)
+    odd = tuple(f"{_name(p)} has {w}" for p, w in zip(people, wrong, strict=True) if w)
     problem = f"keypoints must be {numbers} numbers, x, y and visibility 0, 1 or 2 of each"
     yield Finding(problem, odd, len(people), "annotations", True)
 
 
-def _length(given: Any) -> str:
-    return f"{len(given)} values" if isinstance(given, list) else shown(given)
+def _wrong(given: Any, skeleton: Skeleton) -> str:
+    """Return why keypoints cannot be read: their number, or the first value that is wrong."""
+    if not isinstance(given, list) or len(given) != 3 * len(skeleton):
+        return counted(len(given), "value") if isinstance(given, list) else shown(given)
+    for place, value in enumerate(given):
+        if not (value in (0, 1, 2) if place % 3 == 2 else _is_number(value)):
+            return f"{shown(value)} as {'xyv'[place % 3]} of {skeleton.keypoints[place // 3]}"
+    return ""
 
 
 def _bad_box(person: Entry, *, form: bool) -> bool:
@@ -238,22 +245,15 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and abs(value) <= FARTHEST  # false for NaN
 
 
-def _keypoints(people: Sequence[Entry], count: int) -> tuple[FloatArray, BoolArray]:
-    """Return (N, K, 3) keypoints, zeros where they cannot be read, and whether they can."""
-    points, usable = np.zeros((len(people), count, 3)), np.ones(len(people), bool)
+def _keypoints(people: Sequence[Entry], skeleton: Skeleton) -> tuple[FloatArray, list[str]]:
+    """Return (N, K, 3) keypoints, and what is wrong with those that cannot be read: left zero."""
+    points, wrong = np.zeros((len(people), len(skeleton), 3)), [""] * len(people)
     for row, person in enumerate(people):
-        given = person.get("keypoints")
-        if given in (None, []):
-            continue
-        usable[row] = (
-            isinstance(given, list)
-            and len(given) == 3 * count
-            and all(_is_number(value) for value in given)
-            and all(mark in (0, 1, 2) for mark in given[2::3])
-        )
-        if usable[row]:
-            points[row] = np.reshape(given, (count, 3))
-    return points, usable
+        if (given := person.get("keypoints")) not in (None, []):
+            wrong[row] = _wrong(given, skeleton)
+            if not wrong[row]:
+                points[row] = np.reshape(given, points.shape[1:])
+    return points, wrong
 
 
 def _pose_faults(
@@ -278,14 +278,12 @@ def _pose_faults(
         height, width = sizes[people[row]["image_id"]]
         xy = points[row, labeled[row], :2]
         outside[row] = (xy < -_FAR).any() or (xy > np.array([width, height]) + _FAR - 1).any()
-    yield Finding(
-        "a keypoint lies outside of the image", _at(names, outside), total, "people", False
-    )
+    problem = "a keypoint lies outside of the image"
+    yield Finding(problem, _at(names, outside), total, "people", False)
     origin = labeled & (points[..., :2] == 0).all(axis=-1)
     problem = "a labeled keypoint is at 0, 0, where missing ones are written"
     yield Finding(problem, _at(names, origin.any(axis=1)), total, "people", False)
-    counts = [person.get("num_keypoints") for person in people]
-    zero = np.array([count == 0 for count in counts], bool) & labeled.any(axis=1)
+    zero = np.array([p.get("num_keypoints") == 0 for p in people], bool) & labeled.any(axis=1)
     problem = "num_keypoints says 0, so evaluation ignores them"
     yield Finding(problem, _at(names, zero), total, "people", False)
 

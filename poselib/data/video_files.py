@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from poselib.data.image_folder import SUFFIXES, image_paths
+from poselib.data.image_folder import SUFFIXES
 from poselib.data.image_io import check_image, image_size, read_image
 from poselib.data.readers.videos import FPS, check_one_size, numbered_frames
 from poselib.ops.file_kinds import HEAD, VIDEO_SUFFIXES, stand_in, stated_bytes
@@ -91,31 +91,6 @@ def open_video(source: str | Path | Sequence[str | Path], fps: float = FPS) -> V
 def is_video_file(source: object) -> bool:
     """Whether a path ends as video files do."""
     return isinstance(source, str | Path) and Path(source).suffix.lower() in VIDEO_SUFFIXES
-
-
-def open_inputs(
-    names: Sequence[str | Path], folders: bool = False, fps: float | None = None
-) -> tuple[list[Path], dict[Path, Video]]:
-    """Return the images and the opened videos that files, folders and patterns refer to.
-
-    Args:
-        names: as in ``image_folder.image_paths``; video files are known by their endings.
-        folders: take all of them for videos: each folder is one, and its images are the frames.
-        fps: frames a second of folders, 25 if None.
-
-    Returns:
-        The image files, and the videos by their paths.
-
-    Raises:
-        FileNotFoundError, ValueError: as ``image_paths`` and ``open_video`` do; or there are
-            ``fps`` but no ``folders``.
-    """
-    if fps is not None and not folders:
-        raise ValueError("fps is of folders that are videos (--video); files have their own")
-    paths = [Path(name) for name in names] if folders else image_paths(names)
-    sources = [path for path in paths if folders or is_video_file(path)]
-    videos = {path: open_video(path, FPS if fps is None else fps) for path in sources}
-    return [path for path in paths if path not in videos], videos
 
 
 def native_name(path: Path) -> str:

@@ -6,16 +6,16 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from poselib.data.image_io import as_rgb
 from poselib.data.video_files import VideoFrame
 from poselib.ops.smoothing import smoothed
 from poselib.ops.tracking import PoseLinker
 from poselib.skeletons import Skeleton
-from poselib.structures import Poses
+from poselib.structures import Poses, Sample
 
 
 class FrameStream(Protocol):
@@ -28,15 +28,18 @@ class FrameStream(Protocol):
     @property
     def skeleton(self) -> Skeleton: ...
 
-    def step(self, image: NDArray[np.uint8], time: float) -> Poses:
+    def step(self, image: Any, time: float) -> Poses:
         """Return the people of the next frame, with their tracks.
 
         Args:
-            image: (H, W, 3) uint8, RGB.
+            image: a ``Sample``, or whatever ``data.image_io.as_rgb`` takes, such as an array
+                (H, W, 3).
             time: of the frame, seconds; later than that of the frame before.
 
         Raises:
-            ValueError: it is not, or the frame has another size than the one before.
+            FileNotFoundError: the file is missing.
+            ValueError: the frame is not an image, has another size than the one before, or is not
+                later than it.
         """
         ...
 
@@ -45,7 +48,7 @@ class ImageStream:
     """Finds the people of each frame as if it were a photograph, and links them to those before.
 
     Args:
-        find: returns the people of an image (H, W, 3) uint8, RGB, in px of it.
+        find: returns the people of an image (H, W, 3) uint8, RGB, or of a ``Sample``, in px of it.
         skeleton: the keypoints that are predicted.
 
     Example:
@@ -54,15 +57,20 @@ class ImageStream:
         >>> poses = stream.step(image, time=0.04)
     """
 
-    def __init__(self, find: Callable[[NDArray[np.uint8]], Poses], skeleton: Skeleton) -> None:
+    def __init__(self, find: Callable[[Any], Poses], skeleton: Skeleton) -> None:
         self.find, self.skeleton = find, skeleton
         self._link = PoseLinker(np.asarray(skeleton.sigmas))
         self._frames, self._time = 0, -math.inf
         self._size: Sequence[int] | None = None
 
-    def step(self, image: NDArray[np.uint8], time: float) -> Poses:
+    def step(self, image: Any, time: float) -> Poses:
         """Return the people of the next frame; see ``FrameStream``."""
-        size = np.shape(image)[:2]
+        if not isinstance(image, Sample):
+            try:
+                image = as_rgb(image)
+            except ValueError as error:
+                raise ValueError(f"frame {self._frames}: {error}") from error
+        size = image.size if isinstance(image, Sample) else image.shape[:2]
         check_frame(self._frames, time, self._time, size, self._size)
         poses = self._link(self.find(image), time)
         self._frames, self._time, self._size = self._frames + 1, time, size

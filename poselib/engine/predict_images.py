@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import count
 from pathlib import Path
@@ -117,7 +117,8 @@ def predict_images(
     a COCO document of the images and their ids, and ``poses.csv`` has a row for each person and
     keypoint. ``coco.json`` has the images, by names relative to their common folder, and the people
     that are drawn, as annotation tools import them. Images are drawn and written while the next
-    ones are predicted.
+    ones are predicted. If the prediction is interrupted, the files hold the images that were
+    predicted until then, and ``info.complete`` of both documents is false.
 
     Args:
         find: calls ``on_found`` with the index and the people of each image, in any order.
@@ -134,43 +135,57 @@ def predict_images(
         Of each image, how many people are drawn and how many are in ``results.json``.
     """
     samples, found = _Kept(files), dict[int, tuple[Poses, Poses]]()
+    written = set[Path]()
 
     def draw(image: NDArray[np.uint8], drawn: Poses, path: Path) -> None:
         with timed(timing, "draw"):
             content = encode_image(paint_poses(image, drawn, skeleton), path.suffix)
             with atomic_write(path) as temporary:
                 temporary.write_bytes(content)
+            written.add(path)
 
-    with (
-        nullcontext() if timing is None else timing.whole(),
-        Background(workers, _WAITING) as background,
-    ):
+    try:
+        with (
+            nullcontext() if timing is None else timing.whole(),
+            Background(workers, _WAITING) as background,
+        ):
 
-        def on_found(number: int, poses: Poses) -> None:
-            kept = poses.above(min_score)
-            found[number] = kept, kept.above(draw_score)
-            background.submit(draw, samples.take(number).image, found[number][1], drawings[number])
+            def on_found(number: int, poses: Poses) -> None:
+                kept = poses.above(min_score)
+                found[number] = drawn = kept, kept.above(draw_score)
+                background.submit(draw, samples.take(number).image, drawn[1], drawings[number])
 
-        find(samples, on_found=on_found, progress=progress)
-    in_order = [found[number] for number in range(len(files))]
-    _write_poses(files, drawings, skeleton, in_order)
-    return [(len(drawn), len(kept)) for kept, drawn in in_order]
+            find(samples, on_found=on_found, progress=progress)
+    except BaseException:
+        if found:
+            _write_poses(files, drawings, skeleton, found, written)
+        raise
+    _write_poses(files, drawings, skeleton, found, written)
+    return [(len(drawn), len(kept)) for _, (kept, drawn) in sorted(found.items())]
 
 
 def _write_poses(
     files: ImageFiles,
     drawings: Sequence[Path],
     skeleton: Skeleton,
-    found: Sequence[tuple[Poses, Poses]],
+    found: Mapping[int, tuple[Poses, Poses]],
+    written: Collection[Path],
 ) -> None:
-    """Write the files of ``RESULTS`` of all images: of each, the people kept and those drawn."""
+    """Write the files of ``RESULTS`` of the images that were predicted.
+
+    Args:
+        found: by the number of an image, the people kept and those drawn.
+        written: the drawings that there are.
+    """
     images_file, results_file, coco_file, csv_file = (drawings[0].parent / n for n in RESULTS)
-    document = files.document(skeleton)
-    images = document["images"]
+    numbers, document = sorted(found), files.document(skeleton)
+    images = document["images"] = [document["images"][number] for number in numbers]
+    document["info"] = {"complete": len(images) == len(files)}
     results: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     with csv_of_poses(csv_file, skeleton) as add_rows:
-        for image, (kept, drawn) in zip(images, found, strict=True):
+        for image, number in zip(images, numbers, strict=True):
+            kept, drawn = found[number]
             results += kept.to_coco(image["id"], files.category_id)
             add_rows(kept, image_id=image["id"], file_name=image["file_name"])
             ids = {"image_id": image["id"], "category_id": files.category_id}
@@ -179,8 +194,9 @@ def _write_poses(
                 for n, person in enumerate(coco_poses(drawn), start=len(annotations) + 1)
             ]
     _write_coco(coco_file, {**document, "annotations": annotations})
-    for image, path in zip(images, drawings, strict=True):
-        image["drawing"] = path.name
+    for image, number in zip(images, numbers, strict=True):
+        if drawings[number] in written:
+            image["drawing"] = drawings[number].name
     write_json(images_file, document)
     write_results(results, results_file)
 
@@ -193,5 +209,5 @@ def _write_coco(path: Path, document: dict[str, Any]) -> None:
         {**image, "file_name": os.path.relpath(path, folder)}
         for image, path in zip(document["images"], paths, strict=True)
     ]
-    info = {"description": "poses predicted by poselib", "images": folder}
-    write_json(path, {"info": info, **document, "images": images}, indent=None)
+    info = {"description": "poses predicted by poselib", "images": folder, **document["info"]}
+    write_json(path, {**document, "info": info, "images": images}, indent=None)

@@ -17,9 +17,10 @@ from poselib.data.video_files import Video, is_video_file, open_video
 from poselib.engine.device import get_device, keep_freed_memory
 from poselib.engine.export.write import export_system
 from poselib.engine.followed_boxes import FollowOptions
+from poselib.engine.given_boxes import given_boxes
 from poselib.engine.image_stream import FrameStream, ImageStream, follow
 from poselib.engine.inference import PredictOptions, check_image_sizes
-from poselib.engine.person_boxes import BoxSource, box_source
+from poselib.engine.person_boxes import BoxSource
 from poselib.engine.predict import check_person_options, detected_boxes, predict
 from poselib.engine.speed import SpeedOptions, fast_systems
 from poselib.engine.stage_times import StageTimes
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Those of ``poselib.load``.
-_SHOWN = ("size", "flip", "scales", "batch_size", "multiple")
-_OPTIONS = (*_SHOWN, "device", "detector", "boxes", "speed")
+_PRESENTED = ("size", "flip", "scales", "batch_size", "multiple")
+_OPTIONS = (*_PRESENTED, "device", "detector", "boxes", "speed")
 
 
 @dataclass(frozen=True, repr=False)
@@ -68,6 +69,8 @@ class Predictor:
 
     def __post_init__(self) -> None:
         keep_freed_memory()
+        if not isinstance(self.speed, SpeedOptions):
+            raise ValueError(f"speed: SpeedOptions are wanted, not {type(self.speed).__name__}")
         detector = getattr(self.detector, "system", self.detector)
         check_person_options(self.system, self.options, detector, self.boxes)
 
@@ -225,7 +228,7 @@ class Predictor:
     def _people(self, image_ids: Sequence[int]) -> BoxSource | None:
         """Return where the people of images are, for a system of one person."""
         if self.boxes is not None:
-            return box_source(self.boxes, image_ids)
+            return given_boxes(self.boxes, image_ids)
         if self.detector is None:
             return None
         return detected_boxes(self.detector.system, self.detector.options, device=self.device)
@@ -233,32 +236,25 @@ class Predictor:
     def with_options(self, **options: Any) -> Predictor:
         """Return a predictor of the same system with other options of ``load``.
 
+        ``detector``, ``boxes``, ``device`` and ``speed`` that are None stay as they are.
+
         Raises:
             ValueError: an option is unknown or out of range.
         """
-        known = (
-            "size",
-            "flip",
-            "scales",
-            "batch_size",
-            "multiple",
-            "device",
-            "detector",
-            "boxes",
-            "speed",
-        )
-        if unknown := sorted(set(options) - set(known)):
-            raise ValueError(f"unknown options {unknown}; known: {', '.join(known)}")
-        device = get_device(options.pop("device", self.device))
-        if "scales" in options:
-            options["scales"] = tuple(options["scales"])
-        detector, boxes, speed = self.detector, self.boxes, options.pop("speed", self.speed)
-        if {"detector", "boxes"} & set(options):
-            boxes = options.pop("boxes", None)
-            detector = _detector(self.system, options.pop("detector", None), boxes, device)
-        shown = replace(self.options, **options)
-        changed: dict[str, Any] = {"device": device, "detector": detector, "boxes": boxes}
-        return replace(self, options=shown, speed=speed, **changed)
+        if unknown := sorted(set(options) - set(_OPTIONS)):
+            raise ValueError(f"unknown options {unknown}; known: {', '.join(_OPTIONS)}")
+        presented = {name: options[name] for name in _PRESENTED if name in options}
+        if "scales" in presented:
+            presented["scales"] = tuple(presented["scales"])
+        device = get_device(options.get("device") or self.device)
+        detector, boxes = options.get("detector"), options.get("boxes")
+        if detector is None and boxes is None:
+            detector, boxes = self.detector, self.boxes
+        else:
+            detector = _detector(self.system, detector, boxes, device)
+        changed: dict[str, Any] = {"device": device, "speed": options.get("speed") or self.speed}
+        shown = replace(self.options, **presented)
+        return replace(self, options=shown, detector=detector, boxes=boxes, **changed)
 
     def __repr__(self) -> str:
         skeleton = f"{counted(len(self.skeleton), 'keypoint')} of {self.skeleton.name!r}"

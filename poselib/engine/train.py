@@ -74,6 +74,9 @@ def train(
 ) -> TrainResult:
     """Train a system and keep checkpoint and metrics in a folder; continue if it holds some.
 
+    Of a folder that holds the finished training of this recipe, nothing is trained: its result is
+    returned, whatever the dataset is now. Give another folder, or remove it, to train anew.
+
     An interrupted training is taken up at its last checkpoint by calling this again with the same
     arguments: the same samples follow in the same order. ``KeyboardInterrupt`` ends the step that
     is under way and writes a checkpoint before it is passed on. A checkpoint whose weights are not

@@ -7,9 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from poselib.experiments.predict_command import add_model_options, model_options
+from poselib.experiments.predict_command import (
+    add_model_options,
+    model_options,
+    tell_of_photographs,
+)
 from poselib.ops.console import interactive, say
-from poselib.ops.io import check_output
 
 SUMMARY = "measure a model on a labeled dataset"
 DESCRIPTION = """Measure a model on a labeled dataset: AP and AR as COCO defines them, and errors.
@@ -56,6 +59,7 @@ def run(arguments: argparse.Namespace) -> str:
     """
     from poselib.api import load
     from poselib.engine.evaluate import evaluate
+    from poselib.engine.given_boxes import given_boxes
     from poselib.engine.stage_times import StageTimes
     from poselib.experiments.evaluation_record import (
         check_kind,
@@ -64,9 +68,10 @@ def run(arguments: argparse.Namespace) -> str:
         write_evaluation,
     )
     from poselib.experiments.own_dataset import open_labeled
+    from poselib.experiments.own_results import check_folder
 
     if arguments.out:
-        check_output(Path(arguments.out), folder=True)
+        check_folder(Path(arguments.out))
         check_kind(Path(arguments.out))
     if arguments.boxes and arguments.detector:
         raise ValueError("--boxes and --detector are given: one of them says where people are")
@@ -75,12 +80,16 @@ def run(arguments: argparse.Namespace) -> str:
     model = load(arguments.model, **model_options(arguments))
     dataset, name = open_labeled(vars(arguments), model.skeleton)
     model.system.check_dataset(dataset)
-    detector = load(arguments.detector) if arguments.detector else None
+    boxes: Any = load(arguments.detector) if arguments.detector else None
+    if arguments.boxes:
+        boxes = given_boxes(arguments.boxes, dataset.image_ids)
+    files = map(dataset.image_path, range(len(dataset)))
+    tell_of_photographs("evaluate", "model", arguments.model, files)
     timing = StageTimes() if arguments.timing else None
     found = evaluate(
         model,
         dataset,
-        boxes=arguments.boxes or detector,
+        boxes=boxes,
         timing=timing,
         progress=interactive(),
         explain=False,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from poselib.data.catalog import DATASETS, open_dataset
+from poselib.data.catalog import DATASETS, SYNTHETIC, open_dataset
 from poselib.data.coco_folder import ALL, CocoPart, find_coco
 from poselib.data.dataset_check import DatasetReport, check_dataset
 from poselib.data.keypoint_dataset import KeypointImages
@@ -20,6 +20,7 @@ from poselib.ops.io import read_json, write_json
 from poselib.plots.poses import contact_sheet
 from poselib.skeletons import Skeleton, get_skeleton, skeleton_of_categories
 from poselib.typing import IntArray
+from poselib.wording import counted, meant
 
 CHECK, SPLIT, ANNOTATED = "check.json", "split.json", "annotations.png"
 _HELD_OUT = 0.1
@@ -51,14 +52,30 @@ def find_parts(data: str, images: str = "") -> dict[str, CocoPart]:
 
     Raises:
         FileNotFoundError, ValueError: as ``find_coco``; or there is no such folder, and the message
-            lists the datasets that are known by name.
+            names the datasets that are known by name.
     """
     if not Path(data).exists():
-        raise FileNotFoundError(
-            f"--data {data}: there is no such folder or file, and no dataset of this name; known "
-            f"with --data-dir: {', '.join(DATASETS)}"
-        )
+        raise FileNotFoundError(f"--data {data}: {_reason_of_absence(data)}")
     return find_coco(Path(data), Path(images) if images else None)
+
+
+def _reason_of_absence(data: str) -> str:
+    """Say why a command finds no dataset of a name, and what it must be given."""
+    if data in DATASETS:
+        return (
+            f"the dataset of this name needs the folder where it lies, --data-dir, as in --data "
+            f"{data} --data-dir data/{data}"
+        )
+    if data in SYNTHETIC:
+        return (
+            "the dataset of this name has no files; poselib synthetic data/scenes --count 500 "
+            "writes some, for --data data/scenes"
+        )
+    like = meant(data, DATASETS) or ";"
+    return (
+        f"there is no such folder or file, and no dataset of this name{like} known with "
+        f"--data-dir: {', '.join(DATASETS)}"
+    )
 
 
 def known_parts(data: OwnData) -> dict[str, CocoPart]:
@@ -128,10 +145,10 @@ def open_own(parts: dict[str, CocoPart], skeleton: Skeleton, seed: int) -> OwnDa
     if held_out is not None:
         train = CocoKeypoints(training.annotations, training.images, skeleton, keep_empty=False)
         val = CocoKeypoints(held_out.annotations, held_out.images, skeleton)
-        return OwnData(name, train, val, f"{len(val)} images of {held_out.annotations}")
+        return OwnData(name, train, val, f"{counted(len(val), 'image')} of {held_out.annotations}")
     every = CocoKeypoints(training.annotations, training.images, skeleton)
     rest, drawn = split_images(every, seed)
-    about = f"{len(drawn)} of the {len(every)} images, drawn by seed {seed}"
+    about = f"{len(drawn)} of the {counted(len(every), 'image')}, drawn by seed {seed}"
     return OwnData(name, rest, drawn, about, drawn=drawn.image_ids)
 
 
@@ -145,7 +162,7 @@ def open_known(name: str, folder: str) -> OwnData:
     train, val = opened["train"], opened["val"]
     if not isinstance(train, KeypointImages) or not isinstance(val, KeypointImages):
         raise ValueError(f"--data {name}: synthetic images have no files; train by notebook 03")
-    return OwnData(name, train, val, f"{len(val)} images of {val.table.source}")
+    return OwnData(name, train, val, f"{counted(len(val), 'image')} of {val.table.source}")
 
 
 def open_labeled(
@@ -166,7 +183,7 @@ def open_labeled(
     if not limit or limit >= len(dataset):
         return dataset, name
     few = np.linspace(0, len(dataset) - 1, limit).astype(np.int64)
-    return subset(dataset, few), f"{limit} of {len(dataset)} images: {name}"
+    return subset(dataset, few), f"{limit} of {counted(len(dataset), 'image')}: {name}"
 
 
 def _open_split(
@@ -217,7 +234,7 @@ def split_images(dataset: KeypointImages, seed: int) -> tuple[KeypointImages, Ke
     people = np.flatnonzero(table.has_people)
     if len(people) < 2:
         raise ValueError(
-            f"{table.source}: {len(people)} images with people are too few to hold some out"
+            f"{table.source}: {counted(len(people), 'image')} with people, too few to hold some out"
         )
     rng = np.random.default_rng(seed)
     count = max(1, round(_HELD_OUT * len(people)))

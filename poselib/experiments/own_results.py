@@ -21,6 +21,7 @@ from poselib.data.keypoint_dataset import KeypointImages
 from poselib.data.readers.coco import write_results
 from poselib.engine.checkpoints import load_checkpoint, save_system
 from poselib.engine.evaluate import Evaluation, LabeledImages, evaluate
+from poselib.engine.predict_images import RESULTS as PREDICTED
 from poselib.engine.train import CHECKPOINT, TrainResult
 from poselib.engine.training_log import TensorBoard, write_curves
 from poselib.experiments.own_dataset import SPLIT, OwnData, from_anywhere, subset
@@ -28,7 +29,7 @@ from poselib.experiments.runs import RunRecord, load_run, save_figure, start_run
 from poselib.experiments.training import export_system
 from poselib.metrics.diagnosis.diagnose import diagnose
 from poselib.ops.console import interactive, say
-from poselib.ops.io import write_json
+from poselib.ops.io import check_output, write_json
 from poselib.papers.preset import Preset
 from poselib.plots.curves import show_training
 from poselib.plots.panels import show_panels
@@ -136,6 +137,17 @@ def show_validation(
     )
     title = "Validation images with the lowest and the highest OKS"
     return show_panels(panels, system.skeleton, title=title)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ValueError if a training or an evaluation cannot write its results into a folder.
+
+    Those that ``poselib predict`` left there, which have the same name, are not replaced.
+    """
+    check_output(folder, folder=True)
+    alone = not (folder / "run.json").exists()
+    if alone and all((folder / name).is_file() for name in PREDICTED):
+        raise ValueError(f"--out {folder}: holds predictions, whose {RESULTS} would be replaced")
 
 
 def start_record(chosen: Mapping[str, Any], data: OwnData, out: Path, resumed: bool) -> RunRecord:

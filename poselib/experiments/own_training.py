@@ -18,6 +18,7 @@ from poselib.papers.own_data import TINY, Wishes, own_preset, usual_options
 from poselib.papers.preset import Options, Preset
 from poselib.skeletons import Skeleton
 from poselib.systems import OptionValue, System, known_options
+from poselib.wording import counted
 
 SYSTEM = "hae"  # of a user who names neither a system nor weights, and of the bundled model
 NEW = "none"  # no weights to start from
@@ -138,10 +139,11 @@ def describe_plan(system: System, preset: Preset, data: OwnData, device: torch.d
     recipe = preset.recipe
     network = system.options.get("backbone") or system.options.get("host") or "its network"
     size = f"{preset.input_size} px" if system.crop is None else preset.predict.input_for(system)
-    passes = recipe.steps * recipe.batch_size / max(1, len(data.train))
+    passes = f"{recipe.steps * recipe.batch_size / max(1, len(data.train)):.3g}"
+    passes += " pass" if passes == "1" else " passes"
     return (
-        f"{system.name} on {network}, {len(system.skeleton)} keypoints, {size}; "
-        f"{recipe.steps} steps of {recipe.batch_size} images ({passes:.3g} passes over "
-        f"{len(data.train)}), {recipe.optimizer} to {recipe.learning_rate:g}, {device}, seed "
-        f"{recipe.seed}; validation on {data.about}"
+        f"{system.name} on {network}, {counted(len(system.skeleton), 'keypoint')}, {size}; "
+        f"{counted(recipe.steps, 'step')} of {counted(recipe.batch_size, 'image')} "
+        f"({passes} over {len(data.train)}), {recipe.optimizer} to {recipe.learning_rate:g}, "
+        f"{device}, seed {recipe.seed}; validation on {data.about}"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ Of a video clip.mp4, OUT receives clip.json, the poses of its frames in PoseTrac
 track ids and times, clip.csv with a row for each frame, person and keypoint, and clip.mp4, or
 clip.webm where PyAV is not installed, with the poses drawn.
 A folder holds images; with --video it is a video, whose frames are numbered without a gap.
+If the prediction is interrupted, the files hold what was found until then.
 
 The ids of images in a file of --boxes are those of images.json, or of a video its frames from 0.
 """
@@ -95,7 +96,7 @@ def model_options(arguments: argparse.Namespace) -> dict[str, Any]:
 def run(arguments: argparse.Namespace) -> str:
     """Check every input, find people, write the results; return a summary."""
     from poselib.data.image_folder import ImageFiles
-    from poselib.data.video_files import open_inputs
+    from poselib.data.named_inputs import open_inputs
     from poselib.engine.predict_images import RESULTS, predict_images, unique_names
     from poselib.engine.predict_video import predict_video, video_outputs
     from poselib.engine.stage_times import StageTimes
@@ -147,7 +148,9 @@ def run(arguments: argparse.Namespace) -> str:
             progress=interactive(),
         )
         summary.append(f"{source.name}: {found}")
-    _tell_of_photographs(arguments, model, [*paths, *videos])
+    detector = model.detector is not None
+    named = arguments.detector if detector else arguments.checkpoint
+    tell_of_photographs("predict", "detector" if detector else "model", named, [*paths, *videos])
     return "\n".join(summary)
 
 
@@ -156,8 +159,8 @@ def _model(
 ) -> Predictor:
     """Load the model, with boxes of images or of one video; check that it can be shown these."""
     from poselib.api import load
+    from poselib.engine.given_boxes import given_boxes
     from poselib.engine.inference import check_image_sizes
-    from poselib.engine.person_boxes import ListedBoxes
 
     if arguments.boxes and arguments.detector:
         raise ValueError("--boxes and --detector are given: one of them says where people are")
@@ -168,7 +171,7 @@ def _model(
         raise ValueError("--boxes are of images, or of one video")
     if arguments.boxes:
         ids = files.image_ids if files else range(next(iter(videos.values())).frames)
-        model = model.with_options(boxes=ListedBoxes.read(Path(arguments.boxes), ids))
+        model = model.with_options(boxes=given_boxes(arguments.boxes, ids))
     if files:
         check_image_sizes(model.system, model.options, files.paths, files.sizes)
     sizes = [video.size for video in videos.values()]
@@ -176,22 +179,31 @@ def _model(
     return model
 
 
-def _tell_of_photographs(
-    arguments: argparse.Namespace, model: Predictor, inputs: Sequence[Path]
+def tell_of_photographs(
+    command: str, option: str, named: str | None, inputs: Iterable[Path]
 ) -> None:
-    """Say that the bundled model is not for photographs, where none was named for them."""
+    """Say that the bundled model is not for photographs, where none was named for them.
+
+    Args:
+        command: that says so.
+        option: the option that names the model that finds people.
+        named: what it was given.
+        inputs: images and videos.
+    """
     from poselib.data.synthetic.export import is_rendered
     from poselib.engine.weights.open import PHOTOGRAPHS
 
-    option = "model" if model.detector is None else "detector"
-    named = arguments.checkpoint if option == "model" else arguments.detector
     if named is None and not all(map(is_rendered, inputs)):
-        complain(f"poselib predict: {PHOTOGRAPHS}: --{option} dekr_w32_coco")
+        complain(f"poselib {command}: {PHOTOGRAPHS}: --{option} dekr_w32_coco")
 
 
 def _check_output(folder: Path, inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
-    """Raise ValueError if results cannot be written there or would replace an input."""
+    """Raise ValueError if results cannot be written there or would replace an input or a run's."""
+    from poselib.experiments.run_record import RUN
+
     check_output(folder, folder=True)
+    if (folder / RUN).is_file():
+        raise ValueError(f"--out {folder}: holds a run, whose results these would replace")
     sources = {path.resolve() for path in inputs}
     for path in outputs:
         if path.resolve() in sources:

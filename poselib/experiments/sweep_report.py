@@ -10,6 +10,7 @@ import pandas as pd
 
 from poselib.experiments.run_sweep import Outcome
 from poselib.experiments.sweep_progress import name_of
+from poselib.wording import counted
 
 # Metrics of a finished run in the report, as far as it has them.
 _SHOWN = ("AP", "AP50", "AR", "pck_torso_total")
@@ -47,4 +48,4 @@ def report(outcomes: Sequence[Outcome], runs_dir: Path) -> str:
     counts = Counter(each.state for each in {each.run.run_id: each for each in outcomes}.values())
     states = ", ".join(f"{count} {state}" for state, count in counts.items())
     shown = table.to_string(index=False, float_format="%.3f")
-    return "\n".join([shown, *failures(outcomes), f"{sum(counts.values())} runs: {states}"])
+    return "\n".join([shown, *failures(outcomes), f"{counted(counts.total(), 'run')}: {states}"])

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from poselib.ops.console import complain, interactive, say
-from poselib.ops.io import check_output, read_json
+from poselib.ops.io import read_json
+from poselib.wording import counted
 
 if TYPE_CHECKING:
     import torch
@@ -94,10 +95,11 @@ def run(arguments: argparse.Namespace) -> str:
     from poselib.engine.distributed import Together, joined, launched
     from poselib.engine.launch import check_processes, start_processes
     from poselib.engine.training_log import check_tensorboard
+    from poselib.experiments.own_results import check_folder
     from poselib.experiments.own_training import describe_plan
 
     out, device = Path(arguments.out), get_device(arguments.device)
-    check_output(out, folder=True)
+    check_folder(out)
     if arguments.tensorboard:
         check_tensorboard()
     if arguments.processes > 1 and not arguments.check and not launched():
@@ -173,9 +175,8 @@ def _checked_data(chosen: dict[str, Any], out: Path) -> OwnData:
     from poselib.experiments import own_dataset as own
     from poselib.ops.processes import process_rank
 
-    known = None
-    if chosen["data_dir"]:
-        known = own.open_known(chosen["data"], chosen["data_dir"])
+    known = own.open_known(chosen["data"], chosen["data_dir"]) if chosen["data_dir"] else None
+    if known is not None:
         parts, skeleton = own.known_parts(known), known.train.skeleton
     else:
         parts = own.find_parts(chosen["data"], chosen["images"])
@@ -185,11 +186,10 @@ def _checked_data(chosen: dict[str, Any], out: Path) -> OwnData:
     reports = own.check_parts(parts, skeleton) if first else ()
     path = own.write_check(reports, out) if first else out
     say("\n".join(map(str, reports)))
-    fatal = [finding for report in reports for finding in report.fatal]
-    if fatal:
+    if fatal := [finding for report in reports for finding in report.fatal]:
         raise ValueError(
-            f"{chosen['data']}: {len(fatal)} kind{'s' * (len(fatal) > 1)} of faults must be mended "
-            f"first, the first: {fatal[0]}; all are in {path}"
+            f"{chosen['data']}: {counted(len(fatal), 'kind')} of faults must be mended first, the "
+            f"first: {fatal[0]}; all are in {path}"
         )
     data = known or own.open_own(parts, skeleton, chosen["seed"])
     if first:
@@ -202,7 +202,7 @@ def _end_of_check(data: OwnData, out: Path) -> str:
 
     pictures = f", the first images in {out / ANNOTATED}" if (out / ANNOTATED).is_file() else ""
     return (
-        f"{len(data.train)} images to train on, validation on {data.about}; report in "
+        f"{counted(len(data.train), 'image')} to train on, validation on {data.about}; report in "
         f"{out / CHECK}{pictures}"
     )
 

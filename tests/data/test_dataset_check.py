@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ def test_a_good_dataset_has_no_fault(folder: Path) -> None:
     report = checked(folder)
     assert not report.findings and (report.images, report.people) == (4, 8)
     assert "4 images, 8 people" in str(report) and "no fault" in str(report)
+    assert "1 image, 1 person with" in str(replace(report, images=1, people=1))
 
 
 def _person(row: int = 0, **fields: Any) -> Change:
@@ -77,8 +79,14 @@ FAULTS: list[tuple[str, Change, str, str, bool]] = [
         "id 5 has 3 values",
         True,
     ),
-    ("visibility", _marked, "visibility 0, 1 or 2", "id 3", True),
-    ("not finite", _person(4, keypoints=[float("nan"), 0, 2] * 17), "x, y", "id 5", True),
+    ("visibility", _marked, "visibility 0, 1 or 2", "id 3 has 5 as v of nose", True),
+    (
+        "not finite",
+        _person(4, keypoints=[0, 0, 2, 0, float("nan"), 2] + [0, 0, 2] * 15),
+        "x, y",
+        "id 5 has nan as y of left_eye",
+        True,
+    ),
     ("text", _person(4, keypoints="none"), "x, y and visibility", "id 5 has 'none'", True),
     ("outside", _moved, "outside of the image", "id 3", False),
     ("none", _person(5, keypoints=[]), "no keypoints", "id 6", False),

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from PIL import Image
 
+from poselib.data.image_folder import bare_sample
 from poselib.data.video_files import VideoFrame
 from poselib.engine.image_stream import ImageStream, follow
 from poselib.ops.smoothing import savitzky_golay
@@ -48,6 +53,34 @@ def test_a_frame_that_is_not_later_or_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match="frame 1 has 6 x 8 px; those before have 8 x 8"):
         stream.step(frame(2).image[:, :6], 1.5)
     assert stream.step(frame(2).image, 1.5).time == 1.5
+
+
+def test_a_frame_is_whatever_a_model_takes(tmp_path: Path) -> None:
+    pixels = frame(4).image[:6]
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    channels_first = np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    frames = (
+        pixels,
+        tmp_path / "a.png",
+        str(tmp_path / "a.png"),
+        Image.fromarray(pixels),
+        torch.from_numpy(channels_first),
+        torch.from_numpy(channels_first / np.float32(255)),
+    )
+    stream = ImageStream(moving, COCO)
+    for time, each in enumerate(frames):
+        found = stream.step(each, time)
+        np.testing.assert_array_equal(found.keypoints, moving(pixels).keypoints)
+        assert found.time == time
+    for wrong, message in ((Image.new("RGB", (8, 8)), "has 8 x 8 px; those before have 8 x 6"),
+                           (3, "an image must be a path")):  # fmt: skip
+        with pytest.raises(ValueError, match=f"frame 6:? {message}"):
+            stream.step(wrong, 9.0)
+    sample = bare_sample(pixels)
+    seen = ImageStream(lambda each: moving(each.image.transpose(1, 2, 0)), COCO)
+    np.testing.assert_array_equal(seen.step(sample, 0).keypoints, moving(pixels).keypoints)
+    with pytest.raises(ValueError, match="frame 1 has 8 x 8 px; those before have 8 x 6"):
+        seen.step(bare_sample(frame(5).image), 1)
 
 
 @pytest.mark.parametrize(("smooth", "behind"), [(None, 0), ("one-euro", 0), ("savgol", 13)])

@@ -107,6 +107,40 @@ def test_nothing_is_found(tmp_path: Path) -> None:
     assert sorted(path.name for path in out.iterdir()) == sorted(["a.png", *RESULTS])
 
 
+@pytest.mark.parametrize("ended", [KeyboardInterrupt, SystemExit, OSError])
+def test_an_interrupted_prediction_keeps_what_was_found(
+    tmp_path: Path, ended: type[BaseException]
+) -> None:
+    for name in ("1.png", "2.png", "3.png"):
+        (tmp_path / name).write_bytes(encode_image(np.zeros((40, 48, 3), np.uint8), ".png"))
+    files, out = ImageFiles(image_paths([tmp_path])), tmp_path / "out"
+
+    def until(sample: Sample) -> Poses:
+        if sample.image_id == 1:
+            raise ended
+        return poses_of(sample)
+
+    with pytest.raises(ended):
+        predict_images(backwards(until), files, [out / f"{n}.png" for n in (1, 2, 3)], COCO)
+    images, coco = (json.loads((out / name).read_text()) for name in ("images.json", "coco.json"))
+    results = json.loads((out / "results.json").read_text())
+    assert [row["image_id"] for row in results] == [2] * 3 + [3] * 2
+    assert [person["image_id"] for person in coco["annotations"]] == [2] * 3 + [3] * 2
+    assert pd.read_csv(out / "poses.csv").image_id.unique().tolist() == [2, 3]
+    for document in (images, coco):
+        assert [image["id"] for image in document["images"]] == [2, 3]
+        assert document["info"]["complete"] is False
+    drawn = [image["drawing"] for image in images["images"] if "drawing" in image]
+    assert sorted(path.name for path in out.glob("*.png")) == drawn
+    predict_images(backwards(poses_of), files, [out / f"{n}.png" for n in (1, 2, 3)], COCO)
+    images = json.loads((out / "images.json").read_text())
+    assert images["info"]["complete"] and len(images["images"]) == 3
+    assert [image["drawing"] for image in images["images"]] == ["1.png", "2.png", "3.png"]
+    with pytest.raises(ended):  # nothing is found, and nothing replaced
+        predict_images(backwards(until), ImageFiles([tmp_path / "1.png"]), [out / "1.png"], COCO)
+    assert json.loads((out / "images.json").read_text()) == images
+
+
 def test_names_that_are_no_text_keep_their_bytes(tmp_path: Path) -> None:
     poses = Poses(np.ones((1, K, 2), np.float32), np.ones((1, K)), np.ones(1))
     with csv_of_poses(tmp_path / "a.csv", COCO) as append:

@@ -18,6 +18,7 @@ from poselib.cli import main
 from poselib.data.readers.coco import CocoKeypoints
 from poselib.engine.checkpoints import load_checkpoint, save_system
 from poselib.engine.evaluate import evaluate
+from poselib.engine.predict_images import RESULTS as PREDICTED
 from poselib.experiments import evaluation_record
 from poselib.experiments.comparison import TableResult
 from poselib.experiments.evaluation_record import with_evaluations
@@ -124,10 +125,32 @@ def test_a_run_of_another_kind_is_refused_before_anything_is_predicted(
     assert "holds a run of another kind" in said
 
 
+@pytest.mark.parametrize("command", ["evaluate", "train"])
+def test_predictions_are_not_replaced(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    for name in PREDICTED:
+        (tmp_path / name).write_text("[]")
+    monkeypatch.setattr("poselib.api.load", None)
+    said = refusal(capsys, command, "--data", folder, "--out", tmp_path)
+    assert "holds predictions, whose results.json would be replaced" in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(PREDICTED)
+
+
 @pytest.mark.parametrize(
     ("options", "wrong"),
     [
         (["--data", "nowhere"], "no such folder or file"),
+        (
+            ["--data", "ochumann"],
+            "did you mean ochuman or ochuman_val? known with --data-dir: coco",
+        ),
+        (["--data", "coco"], "needs the folder where it lies, --data-dir, as in --data coco --dat"),
+        (["--data", "clips"], "the dataset of this name has no files; poselib synthetic"),
         (["--data", "DATA", "--model", "nothing"], "nothing"),
         (["--data", "DATA", "--limit", "0"], "--limit must be 1 or more"),
         (["--data", "coco", "--data-dir", "nowhere"], "does not exist"),
@@ -151,6 +174,22 @@ def test_wrong_options_are_one_sentence(
         save_system(paths["MPII"], replace(other, input_size=64))
     given = [paths.get(option, option) for option in options]
     assert wrong in refusal(capsys, "evaluate", *given, "--out", tmp_path / "o")
+
+
+@pytest.mark.slow
+def test_the_bundled_model_is_not_for_photographs(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(folder / "images", tmp_path / "photos")
+    content = json.loads((folder / "annotations.json").read_text())
+    file = tmp_path / "people.json"
+    file.write_text(json.dumps({**content, "info": {"description": "photographs"}}))
+    options = ("--data", file, "--images", tmp_path / "photos", "--limit", 1, "--out")
+    _, _, error = evaluated(capsys, *options, tmp_path / "a")
+    assert error.startswith("poselib evaluate: the bundled model hae_tiny_synthetic knows synthet")
+    assert error.endswith(": --model dekr_w32_coco\n")
+    named = ("--model", "hae_tiny_synthetic")
+    assert evaluated(capsys, *options, tmp_path / "b", *named)[::2] == (0, "")
 
 
 def _lay_out_coco(folder: Path, scenes: Path) -> Path:

@@ -61,7 +61,7 @@ def test_a_tenth_is_held_out_by_seed_images_without_people_too(folder: Path) -> 
 
 def test_one_image_with_people_cannot_be_split(folder: Path) -> None:
     dataset = CocoKeypoints(folder / "annotations.json", folder / "images", COCO)
-    with pytest.raises(ValueError, match="1 images with people are too few"):
+    with pytest.raises(ValueError, match="1 image with people, too few"):
         split_images(subset(dataset, np.array([4])), 0)
 
 
