@@ -79,9 +79,7 @@ def test_a_table_of_deviations_has_intervals(tmp_path: Path, given: list[Claim])
     assert found["low"] < pair.low < pair.high < found["high"]
 
 
-def test_seeds_that_the_baseline_lacks_give_no_interval(
-    tmp_path: Path, given: list[Claim]
-) -> None:
+def test_seeds_that_the_baseline_lacks_give_no_interval(tmp_path: Path, given: list[Claim]) -> None:
     lines = LINES[(LINES["row"] != "base") | (LINES["seed"] == 0)]
     summary(lines, ["AP"], "base").to_csv(tmp_path / "toy.csv", index=False)
     found = line(tmp_path)
