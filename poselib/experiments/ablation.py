@@ -212,11 +212,18 @@ def study_runs(
     if not parts or not all(part.isdecimal() for part in parts):
         raise ValueError(f"seeds must be whole numbers, as '0 1 2', not {seeds!r}")
     smoke, numbers = preset == "smoke", [int(part) for part in parts]
-    # Only where they are given: a sweep may have steps of its own.
-    common = {"preset": preset, **({"steps": steps} if steps else {})}
     if rows is None and smoke:
         rows = list(read_ablation(path).smoke) or None
+    common = given_parameters(preset, steps)
     return tuple(plan(read_sweep(path), numbers[:1] if smoke else numbers, common, rows))
+
+
+def given_parameters(preset: str, steps: int = 0) -> dict[str, Scalar]:
+    """Return the parameters that the runs of an ablation are given: steps only if there are any.
+
+    A sweep may have steps of its own.
+    """
+    return {"preset": preset, **({"steps": steps} if steps else {})}
 
 
 def _shared(path: Path | str, runs: Sequence[PlannedRun], name: str) -> Scalar:
