@@ -385,7 +385,7 @@ def test_seeds_must_be_whole_numbers(seeds: str, tmp_path: Path) -> None:
 
 
 def test_rows_of_several_datasets_cannot_be_tested_alike(tmp_path: Path) -> None:
-    path = study_file(tmp_path, {"with": {}, "few": {"dataset": "synthetic"}})
+    path = study_file(tmp_path, {"with": {}, "few": {"dataset": "synthetic"}}, {"lines": {}})
     with pytest.raises(ValueError, match=r"differ in dataset: \['crowd', 'synthetic'\]"):
         open_study(path, "smoke", "0", tmp_path)
 
@@ -400,7 +400,7 @@ def test_rows_of_several_datasets_cannot_be_tested_alike(tmp_path: Path) -> None
         ),
         (
             ROWS,
-            {"decodings": {"direct": {"mach": True}}},
+            {"decodings": {"direct": {"mach": True}}, "lines": {}},
             r"'direct': system 'dekr' has no option 'mach'",
         ),
     ],
