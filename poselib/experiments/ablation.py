@@ -14,6 +14,7 @@ from poselib.experiments.ablation_checks import check_ablation
 from poselib.experiments.parameters import Scalar, notebook_parameters, parse_options
 from poselib.experiments.runs import RunRecord
 from poselib.experiments.sweep import PlannedRun, plan, read_sweep
+from poselib.experiments.sweep_checks import check_parameters_of_sweep
 from poselib.ops.field_types import check_field_types
 from poselib.ops.io import is_finite, read_json, visible_files
 from poselib.papers.published import published_table
@@ -177,8 +178,9 @@ def study_runs(
     smoke, numbers = preset == "smoke", [int(part) for part in parts]
     if rows is None and smoke:
         rows = list(read_ablation(path).smoke) or None
-    common = given_parameters(preset, steps)
-    return tuple(plan(read_sweep(path), numbers[:1] if smoke else numbers, common, rows))
+    sweep, common = read_sweep(path), given_parameters(preset, steps)
+    check_parameters_of_sweep(sweep)
+    return tuple(plan(sweep, numbers[:1] if smoke else numbers, common, rows))
 
 
 def given_parameters(preset: str, steps: int = 0) -> dict[str, Scalar]:

@@ -28,8 +28,9 @@ from pathlib import Path
 from typing import Any
 
 from poselib.experiments.ablation import Ablation, read_ablation
-from poselib.experiments.parameters import Scalar, check_parameters
+from poselib.experiments.parameters import Scalar, check_parameters, check_preset
 from poselib.ops.io import read_json
+from poselib.papers.preset_names import PRESETS
 
 _FILE, ABLATION, GPU = "figures.json", "14_ablation", "cuda"
 _TRAINED = re.compile(r"\{([^{}:]+):([^{}]+?)(?::(\d+))?\}")
@@ -84,7 +85,7 @@ class Recipe:
     @property
     def study(self) -> str:
         """The study that an ablation's notebook shows, else an empty text."""
-        return str(self.parameters.get("study", "")) if self.notebook == ABLATION else ""
+        return str(self.parameters.get("study") or "") if self.notebook == ABLATION else ""
 
     @property
     def trained(self) -> list[Trained]:
@@ -208,20 +209,25 @@ def _recipe(path: Path, number: int, entry: Any) -> Recipe:
             raise ValueError(f"{where}: unknown field {name!r}; known: {', '.join(_TYPES)}")
         if not isinstance(value, _TYPES[name]):
             raise ValueError(f"{where}: {name} must be a {_TYPES[name].__name__}, not {value!r}")
+        if isinstance(value, list) and not all(each and isinstance(each, str) for each in value):
+            raise ValueError(f"{where}: {name} must hold names of files, not {value!r}")
     if bool(entry.get("notebook")) == bool(entry.get("command")):
         raise ValueError(f"{where}: expected either a notebook or a command")
     parameters = dict(entry.get("parameters", {}))
     if notebook := entry.get("notebook", ""):
         try:
             check_parameters(path.with_name(f"{notebook}.ipynb"), parameters)
+            check_preset(parameters.get("preset", PRESETS[0]))
         except (ValueError, FileNotFoundError) as error:
             raise ValueError(f"{where}: {error}") from error
-    figures = tuple(map(str, entry.get("figures", [])))
+    elif parameters:
+        raise ValueError(f"{where}: a command has its options in itself, and no parameters")
+    figures = tuple(entry.get("figures", []))
     if not figures:
-        if not (study := str(parameters.get("study", ""))) or notebook != ABLATION:
+        if not (study := str(parameters.get("study") or "")) or notebook != ABLATION:
             raise ValueError(f"{where}: expected the names of its figures")
         figures = study_figures(study, read_ablation(path.parent / "sweeps" / f"{study}.json"))
     if (needs := entry.get("needs", "")) not in ("", GPU):
         raise ValueError(f"{where}: needs must be {GPU!r} or absent, not {needs!r}")
-    command, reads = entry.get("command", ""), tuple(map(str, entry.get("reads", [])))
+    command, reads = entry.get("command", ""), tuple(entry.get("reads", []))
     return Recipe(figures, notebook, command, parameters, reads, needs)
