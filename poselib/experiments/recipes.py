@@ -28,9 +28,8 @@ from pathlib import Path
 from typing import Any
 
 from poselib.experiments.ablation import Ablation, read_ablation
-from poselib.experiments.parameters import Scalar, check_parameters, check_preset
+from poselib.experiments.parameters import Scalar, check_parameters
 from poselib.ops.io import read_json
-from poselib.papers.preset_names import PRESETS
 
 _FILE, ABLATION, GPU = "figures.json", "14_ablation", "cuda"
 _TRAINED = re.compile(r"\{([^{}:]+):([^{}]+?)(?::(\d+))?\}")
@@ -217,7 +216,6 @@ def _recipe(path: Path, number: int, entry: Any) -> Recipe:
     if notebook := entry.get("notebook", ""):
         try:
             check_parameters(path.with_name(f"{notebook}.ipynb"), parameters)
-            check_preset(parameters.get("preset", PRESETS[0]))
         except (ValueError, FileNotFoundError) as error:
             raise ValueError(f"{where}: {error}") from error
     elif parameters:

@@ -192,7 +192,10 @@ class _Plans:
         known = notebook_parameters(notebook)
         given = {name: value for name, value in self.given(recipe).items() if name in known}
         preset = {"preset": self.preset} if self.preset and "preset" in known else {}
-        return check_parameters(notebook, {**given, **recipe.parameters, **preset})
+        values = check_parameters(notebook, {**given, **recipe.parameters, **preset})
+        if "preset" in values:
+            check_preset(values["preset"])
+        return values
 
     def given(self, recipe: Recipe) -> dict[str, Any]:
         """Return what the sidecar of one of its figures says that the notebook was given."""

@@ -97,7 +97,6 @@ def test_trained_systems_are_named_in_parameters() -> None:
         ({"notebook": "03_toy", "figures": [3]}, "figures must hold names of files, not [3]"),
         ({"notebook": "03_toy", "figures": ["a"], "reads": [""]}, "reads must hold names of files"),
         ({"command": "x", "parameters": {"file": ""}, "figures": ["a"]}, "and no parameters"),
-        ({"notebook": "03_toy", "parameters": {"preset": "big"}, "figures": ["a"]}, "preset 'big'"),
         ({"notebook": "03_toy", "figures": ["a"], "needs": "GPU"}, "needs must be 'cuda'"),
     ],
 )

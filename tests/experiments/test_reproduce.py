@@ -123,6 +123,10 @@ def test_what_cannot_be_is_refused_before_anything_is_made(
     ):
         assert main([*command, *words]) == 2
         assert message in capsys.readouterr().err
+    entry = {"notebook": "34_show", "parameters": {"preset": "big"}, "figures": ["show.csv"]}
+    (house.notebooks / "figures.json").write_text(json.dumps({"recipes": [entry]}))
+    assert main(command) == 2
+    assert "unknown preset 'big'; known: smoke" in capsys.readouterr().err
 
 
 def test_what_a_named_figure_reads_is_made_first(house: Folders) -> None:
