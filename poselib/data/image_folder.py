@@ -26,7 +26,7 @@ from poselib.skeletons import Skeleton
 from poselib.structures import AffineTransform, Sample, sample_index
 
 ImageLike = str | Path | Image.Image | NDArray[Any] | Tensor | Sample
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+SUFFIXES = (".bmp", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
 class Images(Protocol):

@@ -9,17 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from poselib.analysis.compare import ASSOCIATION, LOCALIZATION
 from poselib.engine.trainer import METRICS
-from poselib.engine.video_metrics import OTHER_METRICS, PART_METRICS
+from poselib.experiments.ablation_checks import check_ablation
 from poselib.experiments.parameters import Scalar, notebook_parameters, parse_options
 from poselib.experiments.runs import RunRecord
 from poselib.experiments.sweep import PlannedRun, plan, read_sweep
-from poselib.metrics.ap import APResult
-from poselib.metrics.pck import PartAP
+from poselib.experiments.sweep_checks import check_parameters_of_sweep
 from poselib.ops.field_types import check_field_types
 from poselib.ops.io import is_finite, read_json, visible_files
-from poselib.papers.catalog import get_paper
 from poselib.papers.published import published_table
 from poselib.systems import OptionValue, check_options
 from poselib.wording import shown
@@ -30,11 +27,6 @@ _END = 0.1  # of the steps, over which the final loss is averaged
 # What all rows of a study have in common: they are tested on the same images.
 _SHARED = ("dataset", "system", "skeleton", "size")
 _REQUIRED = ("claim", "baseline", "metrics")
-# What these have to hold, unless they are empty.
-_PARTS = {
-    "loss": {"term", "column", "compared", "panels", "heading", "figure"},
-    "within": {"name", "baseline", "text"},
-}
 
 
 def _no_changes() -> dict[str, dict[str, OptionValue]]:
@@ -117,8 +109,8 @@ def read_ablation(path: Path | str) -> Ablation:
 
     Raises:
         FileNotFoundError: the file is absent.
-        ValueError: it has no such object, a field is unknown, missing or of another type, the paper
-            or a metric is unknown, or the baseline is no row of the table.
+        ValueError: it has no such object, a field is unknown, missing or of another type, or names
+            what is unknown: see ``check_ablation``.
     """
     whole = read_json(Path(path))
     content = whole.get("ablation")
@@ -130,10 +122,6 @@ def read_ablation(path: Path | str) -> Ablation:
     for name in _REQUIRED:
         if not content.get(name):
             raise ValueError(f"{path}: ablation: missing {name!r}, or it is empty")
-    for name, parts in _PARTS.items():
-        found = content.get(name)
-        if isinstance(found, dict) and found and not parts <= found.keys():
-            raise ValueError(f"{path}: ablation: {name} lacks {sorted(parts - found.keys())}")
     try:
         check_field_types(Ablation, content)
     except ValueError as error:
@@ -143,34 +131,10 @@ def read_ablation(path: Path | str) -> Ablation:
     defaults = {"title": title, "outcome": metrics[:1], "panels": panels}
     ablation = Ablation(**{**defaults, "figure": title if panels else "", **content})
     try:
-        _check(ablation, list(whole.get("rows", ())))
+        check_ablation(ablation, list(whole.get("rows", ())))
     except ValueError as error:
         raise ValueError(f"{path}: ablation: {error}") from error
     return ablation
-
-
-def _check(ablation: Ablation, rows: Sequence[str]) -> None:
-    """Refuse unknown papers, metrics and lines."""
-    if ablation.paper:
-        get_paper(ablation.paper)
-    measured = {each.name for each in fields(APResult)} | {*ASSOCIATION, *LOCALIZATION}
-    parts = [part.name for part in fields(PartAP)]
-    measured |= {f"{name}_{part}" for name in ("pckh_ap", *PART_METRICS) for part in parts}
-    measured |= set(OTHER_METRICS)
-    measured |= {ablation.loss["column"]} if ablation.loss else set()
-    measured |= {"ms", "fps"} if ablation.timed_images else set()
-    panels = {name.removesuffix("_gain") for name in ablation.panels}
-    if unknown := sorted({*ablation.metrics, *ablation.outcome, *panels} - measured):
-        raise ValueError(f"unknown metrics {shown(unknown)}; known: {sorted(measured)}")
-    if not ablation.decodings:
-        raise ValueError("decodings: expected one or more")
-    labels = list(ablation.lines_of(rows))
-    if ablation.baseline not in labels:
-        baseline = shown(ablation.baseline)
-        raise ValueError(f"baseline {baseline} is no row of the table, but {labels} are")
-    compared = ablation.lines_of(rows)[ablation.baseline][0]
-    if ablation.smoke and compared not in ablation.smoke:
-        raise ValueError(f"smoke: expected the baseline's row {shown(compared)} among its rows")
 
 
 def check_runs(
@@ -212,11 +176,19 @@ def study_runs(
     if not parts or not all(part.isdecimal() for part in parts):
         raise ValueError(f"seeds must be whole numbers, as '0 1 2', not {seeds!r}")
     smoke, numbers = preset == "smoke", [int(part) for part in parts]
-    # Only where they are given: a sweep may have steps of its own.
-    common = {"preset": preset, **({"steps": steps} if steps else {})}
     if rows is None and smoke:
         rows = list(read_ablation(path).smoke) or None
-    return tuple(plan(read_sweep(path), numbers[:1] if smoke else numbers, common, rows))
+    sweep, common = read_sweep(path), given_parameters(preset, steps)
+    check_parameters_of_sweep(sweep)
+    return tuple(plan(sweep, numbers[:1] if smoke else numbers, common, rows))
+
+
+def given_parameters(preset: str, steps: int = 0) -> dict[str, Scalar]:
+    """Return the parameters that the runs of an ablation are given: steps only if there are any.
+
+    A sweep may have steps of its own.
+    """
+    return {"preset": preset, **({"steps": steps} if steps else {})}
 
 
 def _shared(path: Path | str, runs: Sequence[PlannedRun], name: str) -> Scalar:

@@ -14,6 +14,7 @@ from poselib.ops.intervals import interval_of, mean_interval
 from poselib.ops.io import read_json
 from poselib.papers.catalog import get_paper
 from poselib.papers.claims import Claim, read_claims
+from poselib.wording import counted
 
 SHOWN, NOT_SHOWN, OPPOSITE, UNTESTED = "shows", "does not show", "shows the opposite", "not tested"
 VERDICTS = (SHOWN, NOT_SHOWN, OPPOSITE, UNTESTED)
@@ -34,9 +35,9 @@ def claim_table(figures_dir: Path | str) -> pd.DataFrame:
     """Return every claim of the papers with what the tables in a folder say about it.
 
     The interval is Student's t over differences that are paired by seed, from
-    ``<study>_seeds.csv``. Where there is no such table, it is from the deviations of the gains in
+    ``<study>_seeds.csv``. Where there is no such table, it is the interval of the gain in
     ``<study>.csv``: exact for gains over that study's baseline, and for other rows the widest that
-    the two deviations allow. With one network it is the table's own, over images.
+    the intervals of two gains allow. With one network it is over images.
 
     Args:
         figures_dir: holds tables and the JSON file of each.
@@ -68,7 +69,7 @@ def more_could_decide(table: pd.DataFrame, seeds: int = 5) -> list[str]:
     found = []
     for line in table[table["verdict"] == NOT_SHOWN].to_dict("records"):
         number, _, rest = str(line["over"]).partition(" ")
-        if not rest.startswith("seeds") or int(number) >= seeds:
+        if not rest.startswith("seed") or int(number) >= seeds:
             continue
         now, then = (mean_interval(0, 1, count)[1] for count in (int(number), seeds))
         if abs(line["measured"]) > (line["high"] - line["measured"]) * then / now:
@@ -138,11 +139,11 @@ def _effect(claim: Claim, table: pd.DataFrame) -> Effect | None:
     if "seed" in table:
         return _of_seeds(claim, table)
     gain = f"{claim.measured}_gain"
-    if gain not in table or "row" not in table:
+    if not {"row", gain, f"{gain}_low", f"{gain}_high"} <= {*table}:
         return None
     where: Mapping[str, str] = claim.where or {"row": claim.measured_row}
     lines = table[_matches(table, where)].to_dict("records")
-    against = {gain: 0.0, f"{gain}_std": 0.0}
+    against = dict.fromkeys((f"{gain}{end}" for end in ("", "_std", "_low", "_high")), 0.0)
     if not claim.where:
         others = table[table["row"] == claim.measured_against].to_dict("records")
         if not others:
@@ -151,14 +152,19 @@ def _effect(claim: Claim, table: pd.DataFrame) -> Effect | None:
     if not lines:
         return None
     line, value = lines[0], lines[0][gain] - against[gain]
+    # An interval of a difference is at most the sum of both; the baseline's own is of width 0.
+    low, high = (
+        line[f"{gain}_{end}"] - against[f"{gain}_{other}"]
+        for end, other in (("low", "high"), ("high", "low"))
+    )
     if f"{gain}_std" not in table:
-        return Effect(value, line[f"{gain}_low"], line[f"{gain}_high"], _IMAGES)
-    # The deviation of a difference is at most the sum; that of the baseline's gain is 0.
-    deviation = line[f"{gain}_std"] + against[f"{gain}_std"]
-    low, high = mean_interval(value, deviation, line["seeds"])
-    at_most = ", at most" if against[f"{gain}_std"] else ""
-    pairs = "scenes" if claim.unit == "time" else "seeds"  # times need no training
-    return Effect(value, float(low), float(high), f"{line['seeds']:.0f} {pairs}{at_most}")
+        return Effect(value, low, high, _IMAGES)
+    # A seed counts where the baseline has it as well.
+    own = table[(table[gain] == 0) & ~(table[f"{gain}_std"] > 0)]["seeds"]
+    pairs = line["seeds"] if claim.where else min(line["seeds"], against["seeds"], *own)
+    at_most = ", at most" if against[f"{gain}_std"] > 0 else ""
+    noun = "scene" if claim.unit == "time" else "seed"  # times need no training
+    return Effect(value, low, high, f"{counted(int(pairs), noun)}{at_most}")
 
 
 def _of_seeds(claim: Claim, table: pd.DataFrame) -> Effect | None:
@@ -167,7 +173,7 @@ def _of_seeds(claim: Claim, table: pd.DataFrame) -> Effect | None:
         return None
     paired = gains(table[table["row"].isin(rows)], [claim.measured], claim.measured_against)
     values = paired[paired["row"] == claim.measured_row][claim.measured].dropna()
-    return Effect(float(values.mean()), *interval_of(values), f"{len(values)} seeds")
+    return Effect(float(values.mean()), *interval_of(values), counted(len(values), "seed"))
 
 
 def _matches(table: pd.DataFrame, where: Mapping[str, str]) -> pd.Series:

@@ -29,7 +29,7 @@ _RECORDING = (
     "provenance", "runs", "parameters", "own_results", "fingerprint", "code_base", "plain",
     "identity", "named_files", "resolved_parameters", "run_record", "kept_runs",
     "notebooks", "kernels", "failed_cells", "run_worker", "run_sweep", "clusters",
-    "sweep_progress", "sweep_report",
+    "sweep_progress", "sweep_report", "sweep_checks", "path_parameters", "ablation_checks",
 )  # fmt: skip
 _BESIDE = (
     "poselib.wording",

@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 import ast
 import difflib
-import glob
 import math
 import os
-import re
 import textwrap
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from poselib.experiments.named_files import parameter_digests
+from poselib.experiments.path_parameters import is_skeleton_file, resolve_paths
 from poselib.ops.io import read_json
 from poselib.papers.preset_names import PRESETS
 from poselib.skeletons import get_skeleton, stored_form
@@ -29,13 +28,6 @@ CALLER = "POSELIB_CALLER"
 _TAG = "parameters"
 # What Python's parser raises for text that is no literal, too deep or of other characters.
 _NOT_PYTHON = (ValueError, TypeError, SyntaxError, MemoryError, RecursionError)
-# Parameters that hold paths. Others may be called like a folder by chance, as a dataset ``coco``.
-_PATHS = re.compile(
-    r"\w+_dir|checkpoints?|checkpoint_\w+|images?|image_info|annotations|results|pretrained|export"
-)
-
-# Those of them that are read, one file or folder each.
-_READ = re.compile(r"checkpoint(_\w+)?|images?|image_info|annotations|results")
 
 
 def notebook_parameters(path: Path | str) -> dict[str, Scalar]:
@@ -109,7 +101,7 @@ def recorded_values(values: Mapping[str, Any], folder: Path = Path()) -> dict[st
         it states; and ``digests`` of files of data or weights, see ``parameter_digests``.
     """
     kept = {k: v for k, v in values.items() if k not in LOCAL and not k.endswith("_dir")}
-    if _is_skeleton_file("skeleton", kept.get("skeleton")):
+    if is_skeleton_file("skeleton", kept.get("skeleton")):
         kept["skeleton"] = stored_form(get_skeleton(folder / kept["skeleton"]))
     digests = parameter_digests(values, folder)
     return {**kept, "digests": digests} if digests else kept
@@ -149,8 +141,7 @@ def add_parameter_options(add: Callable[..., Any]) -> None:
 def cli_parameters(path: Path | str, options: argparse.Namespace) -> dict[str, Scalar]:
     """Return what ``--preset`` and ``-p`` set.
 
-    A path that exists from the working directory, and not from the notebook's folder, becomes
-    absolute; others stay as given, so that what a run records holds on other machines.
+    Paths are those that ``resolve_paths`` finds.
 
     Raises:
         FileNotFoundError: there is no such notebook, or no such file to be read, in either folder.
@@ -158,33 +149,14 @@ def cli_parameters(path: Path | str, options: argparse.Namespace) -> dict[str, S
     """
     preset = {} if options.preset is None else {"preset": options.preset}
     values = parse_parameters(path, {**dict(options.parameter or ()), **preset})
-    if values.get("preset", PRESETS[0]) not in PRESETS:
-        raise ValueError(f"unknown preset {values['preset']!r}; known: {', '.join(PRESETS)}")
-    folder = Path(path).resolve().parent
-    for name, value in values.items():
-        file = _is_skeleton_file(name, value)
-        if not (isinstance(value, str) and value and (file or _PATHS.fullmatch(name))):
-            continue
-        # First weights may be those of several files.
-        parts = value.split(",") if name == "pretrained" else [value]
-        found = [_absolute(part, folder) for part in parts]
-        named_model = name.startswith("checkpoint") and value.isidentifier()
-        if any(found):
-            values[name] = ",".join(new or old for new, old in zip(found, parts, strict=True))
-        elif (file or _READ.fullmatch(name)) and not (named_model or glob.has_magic(value)):
-            raise FileNotFoundError(f"{name} {value} does not exist in {Path.cwd()} or {folder}")
-    return values
+    check_preset(values.get("preset", PRESETS[0]))
+    return {**values, **resolve_paths(values, Path(path).resolve().parent)}
 
 
-def _is_skeleton_file(name: str, value: object) -> bool:
-    return name == "skeleton" and str(value).lower().endswith((".toml", ".json"))
-
-
-def _absolute(path: str, folder: Path) -> str:
-    """Return a path as it stands if it is in the folder, else absolute; empty if absent in both."""
-    if (folder / path).exists():
-        return path
-    return str(Path(path).resolve()) if path and Path(path).exists() else ""
+def check_preset(name: object) -> None:
+    """Raise ValueError for a preset that is unknown."""
+    if name not in PRESETS:
+        raise ValueError(f"unknown preset {shown(name)}; known: {', '.join(PRESETS)}")
 
 
 def display_path(path: Path | str) -> str:

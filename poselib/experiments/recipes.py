@@ -84,7 +84,7 @@ class Recipe:
     @property
     def study(self) -> str:
         """The study that an ablation's notebook shows, else an empty text."""
-        return str(self.parameters.get("study", "")) if self.notebook == ABLATION else ""
+        return str(self.parameters.get("study") or "") if self.notebook == ABLATION else ""
 
     @property
     def trained(self) -> list[Trained]:
@@ -209,6 +209,8 @@ def _recipe(path: Path, number: int, entry: Any) -> Recipe:
             raise ValueError(f"{where}: unknown field {name!r}; known: {', '.join(_TYPES)}")
         if not isinstance(value, _TYPES[name]):
             raise ValueError(f"{where}: {name} must be a {_TYPES[name].__name__}, not {value!r}")
+        if isinstance(value, list) and not all(each and isinstance(each, str) for each in value):
+            raise ValueError(f"{where}: {name} must hold names of files, not {value!r}")
     if bool(entry.get("notebook")) == bool(entry.get("command")):
         raise ValueError(f"{where}: expected either a notebook or a command")
     parameters = dict(entry.get("parameters", {}))
@@ -217,12 +219,14 @@ def _recipe(path: Path, number: int, entry: Any) -> Recipe:
             check_parameters(path.with_name(f"{notebook}.ipynb"), parameters)
         except (ValueError, FileNotFoundError) as error:
             raise ValueError(f"{where}: {error}") from error
-    figures = tuple(map(str, entry.get("figures", [])))
+    elif parameters:
+        raise ValueError(f"{where}: a command has its options in itself, and no parameters")
+    figures = tuple(entry.get("figures", []))
     if not figures:
-        if not (study := str(parameters.get("study", ""))) or notebook != ABLATION:
+        if not (study := str(parameters.get("study") or "")) or notebook != ABLATION:
             raise ValueError(f"{where}: expected the names of its figures")
         figures = study_figures(study, read_ablation(path.parent / "sweeps" / f"{study}.json"))
     if (needs := entry.get("needs", "")) not in ("", GPU):
         raise ValueError(f"{where}: needs must be {GPU!r} or absent, not {needs!r}")
-    command, reads = entry.get("command", ""), tuple(map(str, entry.get("reads", [])))
+    command, reads = entry.get("command", ""), tuple(entry.get("reads", []))
     return Recipe(figures, notebook, command, parameters, reads, needs)

@@ -82,8 +82,14 @@ def _check(arguments: argparse.Namespace, folders: Folders) -> tuple[str, int]:
 def _make(arguments: argparse.Namespace, folders: Folders) -> tuple[str, int]:
     from poselib.experiments.reproduce import describe, report, reproduce
     from poselib.experiments.reproduction import plan_reproduction
+    from poselib.experiments.sweep_checks import check_device
     from poselib.ops.console import say
+    from poselib.ops.io import check_output
 
+    elsewhere = bool(arguments.scheduler) or arguments.dry_run
+    check_device(arguments.device or "", elsewhere=elsewhere)
+    for folder in () if arguments.dry_run else (folders.runs, folders.figures):
+        check_output(folder, folder=True)
     plan = plan_reproduction(folders, arguments.figure, arguments.preset, gpu=_finds_gpu(arguments))
     lines, waiting = _lines(plan.unmade), _lines(plan.waiting)
     unmade = ["no recipe says how these are made:", *lines] if lines else []

@@ -10,7 +10,13 @@ from typing import Any
 from poselib.experiments.ablation import study_runs
 from poselib.experiments.freshness import FRESH, Freshness, check_figures
 from poselib.experiments.kept_runs import KeptRun
-from poselib.experiments.parameters import LOCAL, Scalar, check_parameters, notebook_parameters
+from poselib.experiments.parameters import (
+    LOCAL,
+    Scalar,
+    check_parameters,
+    check_preset,
+    notebook_parameters,
+)
 from poselib.experiments.provenance import provenance
 from poselib.experiments.recipes import ABLATION, Recipe, read_recipes, select_figures
 from poselib.experiments.recorded_times import RecordedTimes
@@ -105,8 +111,10 @@ def plan_reproduction(
 
     Raises:
         FileNotFoundError: a folder is absent.
-        ValueError: a name is unknown, or a recipe or sweep has a fault.
+        ValueError: a name or the preset is unknown, or a recipe or sweep has a fault.
     """
+    if preset is not None:
+        check_preset(preset)
     recipes = read_recipes(folders.notebooks)
     found = check_figures(folders.figures, folders.notebooks, recipes)
     states = {each.file: each for each in found}
@@ -184,7 +192,10 @@ class _Plans:
         known = notebook_parameters(notebook)
         given = {name: value for name, value in self.given(recipe).items() if name in known}
         preset = {"preset": self.preset} if self.preset and "preset" in known else {}
-        return check_parameters(notebook, {**given, **recipe.parameters, **preset})
+        values = check_parameters(notebook, {**given, **recipe.parameters, **preset})
+        if "preset" in values:
+            check_preset(values["preset"])
+        return values
 
     def given(self, recipe: Recipe) -> dict[str, Any]:
         """Return what the sidecar of one of its figures says that the notebook was given."""

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from safetensors import SafetensorError, safe_open
 
-from poselib.experiments.runs import RunRecord, load_run, row_of, rows_of
+from poselib.experiments.runs import RunRecord, read_rows, rows_of
 from poselib.ops.io import parse_json, visible_files
 from poselib.systems import SYSTEMS
 from poselib.systems.published import PUBLISHED
@@ -72,8 +72,8 @@ class RunTable:
         """Return the rows that match all terms of a text, separated by spaces.
 
         A word is looked for in ``FIRST``; ``lr=0.001``, ``system!=jre`` and ``AP>=0.5``
-        compare a column, and ``*`` stands for any text; runs that lack it are not among those that
-        differ. A term without a value restricts nothing.
+        compare a column, and ``*`` stands for any text; runs that lack it match neither
+        ``AP=*`` nor ``AP!=0.5``. A term without a value restricts nothing.
 
         Raises:
             ValueError: no run has a column that is named, or a quotation mark is not closed.
@@ -108,13 +108,7 @@ class RunTable:
 
 def read_table(runs_dir: Path | str) -> RunTable:
     """Read the runs of a folder; what cannot be read is said, and the rest is there."""
-    faults: dict[Path, str] = {}
-    found: list[dict[str, Any]] = []
-    for path in Path(runs_dir).glob("*/run.json"):
-        try:
-            found.append(row_of(load_run(path.parent)))
-        except (OSError, ValueError) as error:
-            faults[path.parent] = str(error)
+    found, faults = read_rows(runs_dir)
     rows, unread = rows_of(found), (tuple(faults.values()), tuple(faults))
     if not len(rows):
         return RunTable(pd.DataFrame(columns=[*FIRST, "folder"]), *unread)
@@ -209,7 +203,9 @@ def _fitting(values: pd.Series, sign: str, wanted: str) -> pd.Series:
     if sign in _ORDERS:
         return _ORDERS[sign](numbers, limit).fillna(False)
     pattern = wanted.lower().replace("[", "[[]")  # only * stands for others
-    same = values.map(lambda value: fnmatchcase(text_of(value).lower(), pattern)).astype(bool)
+    texts = values.map(lambda value: text_of(value).lower())
+    # Nothing is no text that * could stand for.
+    same = texts.map(lambda text: bool(text) and fnmatchcase(text, pattern)).astype(bool)
     same |= numbers == limit
     return same if sign == "=" else ~same & values.notna()
 

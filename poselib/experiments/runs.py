@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
+import warnings
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,12 +79,30 @@ def start_run(
 def list_runs(runs_dir: Path | str, name: str | None = None) -> pd.DataFrame:
     """Return one row per run, oldest first.
 
+    A folder that cannot be read is left out, with a warning.
+
     Returns:
         Columns ``id``, ``name``, ``started``, ``finished``, ``folder`` and, for each parameter
         and metric of any of the runs, ``params.<name>`` and ``metrics.<name>``.
     """
-    records = [load_run(path.parent) for path in Path(runs_dir).glob(f"*/{RUN}")]
-    return rows_of([row_of(record) for record in records if name in (None, record.name)])
+    rows, faults = read_rows(runs_dir, name)
+    for folder, fault in faults.items():
+        warnings.warn(f"{folder} is left out: {fault}", stacklevel=2)
+    return rows_of(rows)
+
+
+def read_rows(
+    runs_dir: Path | str, name: str | None = None
+) -> tuple[list[dict[str, Any]], dict[Path, str]]:
+    """Return the rows of the runs in a folder, and why others cannot be read, by their folders."""
+    rows, faults = [], {}
+    for path in sorted(Path(runs_dir).glob(f"*/{RUN}")):
+        try:
+            record = load_run(path.parent)
+            rows += [row_of(record)] if name in (None, record.name) else []
+        except (OSError, ValueError) as error:
+            faults[path.parent] = str(error)
+    return rows, faults
 
 
 def row_of(record: RunRecord) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,18 +14,20 @@ from poselib.experiments.ablation import (
     Ablation,
     check_runs,
     final_losses,
+    given_parameters,
     read_ablation,
     study_runs,
     training_losses,
 )
 from poselib.experiments.kept_runs import keep_run
 from poselib.experiments.loading import describe
+from poselib.experiments.parameters import Scalar
 from poselib.experiments.run_sweep import execute_runs, log_of
 from poselib.experiments.runs import RunRecord
 from poselib.experiments.statistics import gains, outcome, summary, summary_by, to_display
 from poselib.experiments.stored_evaluations import evaluate_stored, evaluation_digest, time_stored
 from poselib.experiments.sweep import PlannedRun, read_sweep
-from poselib.experiments.sweep_report import failures
+from poselib.experiments.sweep_report import failures, sweep_commands
 from poselib.experiments.training import get_device
 from poselib.ops.console import say
 from poselib.papers.preset import Preset
@@ -38,10 +41,11 @@ class Study:
     In its methods ``results`` are from ``evaluate`` and ``lines`` from ``select_lines``.
 
     Attributes:
-        name: of the sweep file, and of the tables and figures.
+        path: of the sweep file, whose name is that of the tables and figures.
         ablation: how the runs are evaluated and shown.
         rows: names of all rows of the sweep.
         runs: the planned runs: all rows with the first seed, then all with the next.
+        given: parameters that they were planned with beside those of the file.
         runs_dir: folder of all runs.
         settings: the preset of the runs.
         test_set: images that all are tested on.
@@ -50,10 +54,11 @@ class Study:
             None for none.
     """
 
-    name: str
+    path: Path
     ablation: Ablation
     rows: tuple[str, ...]
     runs: tuple[PlannedRun, ...]
+    given: Mapping[str, Scalar]
     runs_dir: Path
     settings: Preset
     test_set: KeypointDataset
@@ -83,7 +88,7 @@ class Study:
 
     @property
     def state(self) -> str:
-        """How many runs are finished, logs of others that began, and the command for them."""
+        """How many runs are finished, logs of others that began, and the commands for them."""
         done = f"{len(self.runs) - len(self.missing)} of {len(self.runs)} runs are finished"
         if self.missing.empty:
             return done
@@ -92,9 +97,8 @@ class Study:
             done += f"; {len(begun)} failed or are under way, see\n" + "\n".join(begun) + "\n"
         else:
             done += "; "
-        seeds = " ".join(map(str, self.seeds))
-        command = f"poselib sweep notebooks/sweeps/{self.name}.json"
-        return f"{done}the others are made by\n{command} --seeds {seeds} --workers 2"
+        commands = sweep_commands(self.path, self._absent, self.given, self.runs_dir)
+        return "\n".join([f"{done}the others are made by", *commands])
 
     @property
     def steps(self) -> list[int]:
@@ -287,6 +291,6 @@ def open_study(
     settings = get_preset(preset, dataset, str(shared["system"]), size=int(shared["size"] or 0))
     test_set = settings.open_dataset(dataset, "test", skeleton=str(shared["skeleton"] or ""))
     data = describe(test_set, dataset)
-    names = tuple(sweep.rows)
     kept = None if figures_dir is None else Path(figures_dir)
-    return Study(sweep.name, ablation, names, runs, Path(runs_dir), settings, test_set, data, kept)
+    planned = tuple(sweep.rows), runs, given_parameters(preset, steps), Path(runs_dir)
+    return Study(Path(path), ablation, *planned, settings, test_set, data, kept)

@@ -42,11 +42,14 @@ def run(arguments: argparse.Namespace) -> tuple[str, int]:
     """Execute the runs; return how they ended, and 1 as the status if any failed."""
     from poselib.experiments.run_sweep import execute_runs
     from poselib.experiments.sweep import check_unique
+    from poselib.experiments.sweep_checks import check_runs_can_begin
     from poselib.experiments.sweep_report import report
     from poselib.ops.io import check_output
 
     check_unique("sweep files", [path.resolve() for path in arguments.sweeps])
+    check_output(arguments.runs, folder=True)
     runs = [each for path in arguments.sweeps for each in _plans(path, arguments)]
+    check_runs_can_begin(runs, arguments.device or "", elsewhere=bool(arguments.scheduler))
     keep = None
     if arguments.keep:
         check_output(arguments.keep, folder=True)
@@ -78,11 +81,16 @@ def _keep(run: PlannedRun, runs_dir: Path, folder: Path) -> None:
 def _plans(path: Path, arguments: argparse.Namespace) -> list[PlannedRun]:
     from poselib.experiments.parameters import cli_parameters
     from poselib.experiments.sweep import plan, read_sweep
+    from poselib.experiments.sweep_checks import check_parameters_of_sweep, shadowed
+    from poselib.ops.console import complain
     from poselib.ops.io import read_json
 
     sweep = read_sweep(path)
     given = cli_parameters(sweep.notebook, arguments)
+    check_parameters_of_sweep(sweep, given)
     runs = plan(sweep, arguments.seeds, given, arguments.rows)
+    for sentence in shadowed(sweep, given, arguments.rows or list(sweep.rows)):
+        complain(sentence)
     if "ablation" in read_json(path):
         from poselib.experiments.ablation import check_runs, read_ablation
 

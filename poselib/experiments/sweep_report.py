@@ -1,14 +1,17 @@
-"""How the runs of a sweep ended: a table, and each failure with its cell and error."""
+"""How the runs of a sweep ended: a table, each failure, and the commands for what is left."""
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from poselib.experiments.parameters import Scalar, display_path
 from poselib.experiments.run_sweep import Outcome
+from poselib.experiments.sweep import PlannedRun
 from poselib.experiments.sweep_progress import name_of
 from poselib.wording import counted
 
@@ -49,3 +52,34 @@ def report(outcomes: Sequence[Outcome], runs_dir: Path) -> str:
     states = ", ".join(f"{count} {state}" for state, count in counts.items())
     shown = table.to_string(index=False, float_format="%.3f")
     return "\n".join([shown, *failures(outcomes), f"{counted(counts.total(), 'run')}: {states}"])
+
+
+def sweep_commands(
+    path: Path | str, runs: Sequence[PlannedRun], given: Mapping[str, Scalar], runs_dir: Path | str
+) -> list[str]:
+    """Return the commands that execute some runs of a sweep: one for the seeds of the same rows.
+
+    Args:
+        path: the sweep file.
+        runs: planned from it; these are executed and no others.
+        given: parameters that they were planned with beside those of the file.
+        runs_dir: folder of all runs.
+    """
+    rows: dict[int, list[str]] = {}
+    for run in runs:
+        rows.setdefault(run.seed, []).append(run.row)
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for seed, some in rows.items():
+        alike.setdefault(tuple(some), []).append(str(seed))
+    folder = display_path(runs_dir)
+    shared = [word for name, value in given.items() for word in _option(name, value)]
+    shared += ["--runs", folder] if folder != "runs" else []
+    begin, end = ["poselib", "sweep", display_path(path)], ["--workers", "2"]
+    return [
+        shlex.join([*begin, *shared, "--seeds", *seeds, "--rows", *some, *end])
+        for some, seeds in alike.items()
+    ]
+
+
+def _option(name: str, value: Scalar) -> tuple[str, ...]:
+    return ("--preset", str(value)) if name == "preset" else ("-p", name, str(value))

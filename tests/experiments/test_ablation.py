@@ -96,6 +96,12 @@ def test_every_row_is_another_network_and_knows_its_decodings(name: str, tmp_pat
     assert len(set(built)) == len(study.runs)
 
 
+LOSS = {"term": "offset", "column": "offset_loss", "compared": ["IQR", "Baseline"]}
+LOSS |= {"panels": {"offset_loss": "loss"}, "heading": "", "figure": ""}
+AR: dict[str, Any] = {"metrics": ["AR"], "outcome": ["AR"], "panels": {}}
+WITHIN = {"name": "order", "baseline": "fixed order", "text": ""}
+
+
 def test_faults_of_a_study_are_named(tmp_path: Path) -> None:
     path = tmp_path / "s.json"
     path.write_text("{}")
@@ -115,6 +121,26 @@ def test_faults_of_a_study_are_named(tmp_path: Path) -> None:
         ({"metrics": ["a" * 3000]}, r"unknown metrics \['a{10,20}\.\.\.a{10,20}'\]; known: \['AP'"),
         ({"baseline": "none"}, "baseline 'none' is no row of the table, but \\["),
         ({"smoke": ["OHKM"]}, "smoke: expected the baseline's row '"),
+        ({"smoke": ["Baseline", "OKHM"]}, r"smoke: unknown rows \['OKHM'\]; known: \['Baseline"),
+        ({"lines": {"a": ["iqr", "fixed order"]}}, r"lines: unknown rows \['iqr'\]; known: \['Ba"),
+        ({"lines": {"a": ["IQR", "PAD"]}}, r"lines: unknown decodings \['PAD'\]; known: \['fix"),
+        ({"outcome": ["AP", "jitter"]}, r"outcome: unknown metrics of the table \['jitter'\]"),
+        ({"panels": {"AP_gian": ""}}, r"panels: unknown metrics \['AP_gian'\]; known: \['AP', "),
+        ({"metrics": ["ms"], "timed_images": 2}, r"metrics: unknown metrics \['ms'\]"),
+        ({"metrics": ["AP", "AP"]}, "metrics: AP is given twice"),
+        ({"timed_images": -1}, "timed_images must be 0 or more, not -1"),
+        ({"table": "99"}, "paper 'hae' has no table '99'; it has "),
+        ({"published": ["APP"]}, r"published: unknown columns \['APP'\]; known: \['AP', "),
+        ({"table": "", "published": ["AP"]}, "published: its columns are of a table, and there"),
+        ({"published_on": " "}, "published_on: expected the data of the published numbers"),
+        ({"loss": {**LOSS, "compared": ["IQR", "mean"]}}, r"loss: compared: unknown rows \['mean"),
+        ({"loss": {**LOSS, "compared": ["IQR"]}}, r"loss: compared must be 2 values"),
+        ({"loss": {**LOSS, "compared": ["IQR", "IQR"]}}, "loss: compared: IQR is given twice"),
+        ({"loss": {**LOSS, "panels": {"PA": ""}}}, r"loss: panels: unknown metrics \['PA'\]"),
+        ({"loss": {**LOSS, "panel": {}}}, r"loss: unknown fields \['panel'\]; known: \['term'"),
+        ({"loss": LOSS, "smoke": ["Baseline"]}, "smoke: expected 'IQR', of loss, among its rows"),
+        ({"within": {**WITHIN, "baseline": "PAD"}}, r"within: baseline: unknown decodings \['PAD"),
+        ({"within": WITHIN, **AR}, r"within: panels, and AP,: unknown metrics of th"),
     ):
         path.write_text(json.dumps({**whole, "ablation": {**whole["ablation"], **change}}))
         with pytest.raises(ValueError, match=message):

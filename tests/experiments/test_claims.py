@@ -79,6 +79,29 @@ def test_a_table_of_deviations_has_intervals(tmp_path: Path, given: list[Claim])
     assert found["low"] < pair.low < pair.high < found["high"]
 
 
+def test_seeds_that_the_baseline_lacks_give_no_interval(tmp_path: Path, given: list[Claim]) -> None:
+    lines = LINES[(LINES["row"] != "base") | (LINES["seed"] == 0)]
+    summary(lines, ["AP"], "base").to_csv(tmp_path / "toy.csv", index=False)
+    found = line(tmp_path)
+    assert (found["verdict"], found["over"]) == (UNTESTED, "1 seed")
+    assert found["measured"] == pytest.approx(43.0 - 40.0)
+    lines.to_csv(tmp_path / "toy_seeds.csv", index=False)
+    assert (line(tmp_path)["verdict"], line(tmp_path)["over"]) == (UNTESTED, "1 seed")
+    (tmp_path / "toy_seeds.csv").unlink()
+    # Nor do two rows that are both compared with that baseline.
+    given[0] = replace(CLAIM, measured_row="top", measured_against="up")
+    assert (line(tmp_path)["verdict"], line(tmp_path)["over"]) == (UNTESTED, "1 seed")
+
+
+def test_seeds_are_those_of_the_pairs(tmp_path: Path, given: list[Claim]) -> None:
+    more = pd.DataFrame({"row": "up", "seed": [3, 4], "AP": [45.0, 44.0]})
+    summary(pd.concat([LINES, more]), ["AP"], "base").to_csv(tmp_path / "toy.csv", index=False)
+    found = line(tmp_path)
+    expected = ttest_rel(AP["up"], AP["base"]).confidence_interval(0.95)
+    np.testing.assert_allclose([found["low"], found["high"]], expected)
+    assert found["over"] == "3 seeds"
+
+
 def test_times_are_of_scenes_without_a_training(tmp_path: Path, given: list[Claim]) -> None:
     table = summary(LINES.rename(columns={"AP": "time"}), ["time"], "base")
     table.to_csv(tmp_path / "toy.csv", index=False)
@@ -143,6 +166,7 @@ def test_claims_that_more_seeds_could_decide() -> None:
         {**ends, "measured": 1.3, "high": 1.3 + 2.484, "verdict": UNTESTED},
         {**ends, "measured": 1.2, "high": 2.4, "over": "images"},
         {**ends, "measured": 1.2, "high": 2.4, "over": "5 seeds"},
+        {**ends, "measured": 1.2, "high": 2.4, "over": "1 seed"},
     ]
     assert more_could_decide(pd.DataFrame(lines)) == ["s: n", "t: n"]
 

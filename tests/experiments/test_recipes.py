@@ -95,6 +95,9 @@ def test_trained_systems_are_named_in_parameters() -> None:
         ({"notebook": "03_toy", "parameters": {"fil": ""}, "figures": ["a"]}, "mean 'file'"),
         ({"notebook": "03_toy", "figures": ["b.png"]}, "b.png is made by two recipes"),
         ({"notebook": "03_toy", "figures": ["c"], "reads": ["b*"]}, "read each other: "),
+        ({"notebook": "03_toy", "figures": [3]}, "figures must hold names of files, not [3]"),
+        ({"notebook": "03_toy", "figures": ["a"], "reads": [""]}, "reads must hold names of files"),
+        ({"command": "x", "parameters": {"file": ""}, "figures": ["a"]}, "and no parameters"),
         ({"notebook": "03_toy", "figures": ["a"], "needs": "GPU"}, "needs must be 'cuda'"),
     ],
 )

@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("papermill")
 
+from poselib.cli import main
 from poselib.experiments import reproduce as reproduce_module
 from poselib.experiments import reproduction, runs
 from poselib.experiments.notebooks import NotebookError
@@ -108,6 +109,24 @@ def test_only_what_is_named_and_its_trainings_are_planned(house: Folders) -> Non
     ]
     with pytest.raises(ValueError, match=r"no figure or table 'shwo'; close to it: show"):
         plan_reproduction(house, ["shwo"])
+
+
+def test_what_cannot_be_is_refused_before_anything_is_made(
+    house: Folders, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["reproduce", "--notebooks", str(house.notebooks), "--figures", str(house.figures)]
+    (house.runs.parent / "file").touch()
+    for words, message in (
+        (("--preset", "nope"), "unknown preset 'nope'; known: smoke, demo, small, paper"),
+        (("--device", "foo"), "unknown device 'foo'; known: 'auto', 'cpu', 'cuda'"),
+        (("--runs", f"{house.runs.parent}/file"), "file is not a folder that can be written to"),
+    ):
+        assert main([*command, *words]) == 2
+        assert message in capsys.readouterr().err
+    entry = {"notebook": "34_show", "parameters": {"preset": "big"}, "figures": ["show.csv"]}
+    (house.notebooks / "figures.json").write_text(json.dumps({"recipes": [entry]}))
+    assert main(command) == 2
+    assert "unknown preset 'big'; known: smoke" in capsys.readouterr().err
 
 
 def test_what_a_named_figure_reads_is_made_first(house: Folders) -> None:

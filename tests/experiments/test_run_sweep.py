@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 pytest.importorskip("papermill")
 pytest.importorskip("distributed")
@@ -20,7 +21,9 @@ from poselib.cli import main
 from poselib.experiments.run_sweep import Outcome, execute_runs, log_of
 from poselib.experiments.run_worker import execute_run
 from poselib.experiments.sweep import PlannedRun, plan, read_sweep
+from poselib.experiments.sweep_checks import check_device
 
+TRAIN = Path(__file__).resolve().parents[2] / "notebooks" / "03_train.ipynb"
 ROWS = ("good", "broken", "other")
 
 
@@ -119,7 +122,16 @@ def test_bad_input_is_refused_before_anything_runs(
     assert "workers must be 1 or more, not 0" in refused("--workers", "0")
     assert "timeout must be a positive number of seconds" in refused("--timeout", "0")
     assert "scheduler none.json is no file, and no add" in refused("--scheduler", "none.json")
+    (tmp_path / "file").touch()
+    assert f"{tmp_path / 'file'} is not a folder that can be" in refused(
+        "--runs", f"{tmp_path}/file"
+    )
+    assert "short.ipynb has no parameter 'device'" in refused("--device", "cpu")
+    assert "seed cannot be set: each row is run with all seeds" in refused("-p", "seed", "3")
+    assert "run_id cannot be set: each run has an id" in refused("-p", "run_id", "x")
     content = json.loads(sweep.read_text())
+    sweep.write_text(json.dumps({**content, "rows": {"one": {"seed": 3}}}))
+    assert "sweep 'short': row 'one': seed cannot be set: each row" in refused()
     for ablation, message in (
         ({"baseline": "good", "metrics": ["AP"]}, "short.json: ablation: missing 'claim'"),
         ({"clam": ""}, "ablation: unknown fields ['clam']; known: ['claim', 'baseline', "),
@@ -129,6 +141,49 @@ def test_bad_input_is_refused_before_anything_runs(
     sweep.write_text(json.dumps({**content, "rows": {}}))
     assert "expected one row or more" in refused()
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--device", "foo"), "unknown device 'foo'; known: 'auto', 'cpu', 'cuda'"),
+        (("-p", "device", "foo"), "unknown device 'foo'; known: 'auto', 'cpu', 'cuda'"),
+        (("-p", "dataset", "nope"), "unknown dataset 'nope'; known: synthetic, crowd, "),
+        (("-p", "dataset", "coco"), "dataset 'coco' needs its folder: there is no data_dir ''"),
+        (("-p", "dataset", "coco", "-p", "data_dir", "x"), "there is no data_dir 'x'"),
+        (("--preset", "paper"), "this preset is for real data: name a dataset and its data_dir"),
+        (("-p", "system", "nope"), "unknown system 'nope'; known: "),
+        (("-p", "options", "widht=4"), "system 'hae' has no option 'widht'"),
+        (("-p", "recipe", "prec=1"), "a recipe has no 'prec'; known: steps, "),
+    ],
+)
+def test_what_a_training_would_refuse_is_refused_before_it_begins(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
+) -> None:
+    content = {"about": "", "notebook": str(TRAIN), "parameters": {"dataset": "crowd"}}
+    path = tmp_path / "s.json"
+    path.write_text(json.dumps({**content, "rows": {"one": {}}}))
+    assert main(["sweep", str(path), "--runs", str(tmp_path / "runs"), *words]) == 2
+    assert message in capsys.readouterr().err and not (tmp_path / "runs").exists()
+
+
+def test_parameters_that_rows_state_are_named(
+    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run,) = plan(read_sweep(sweep), [0], {"pause": 0.5}, ["good"])
+    write_finished(tmp_path / "runs", run)
+    command = ["sweep", str(sweep), "--seeds", "0", "--runs", str(tmp_path / "runs")]
+    changed = [*command, "--rows", "good", "-p", "row", "x", "-p", "pause", "0.5"]
+    assert main(changed) == 0
+    told = "sweep 'short': row stays as it is in rows ['good'], which state it\n"
+    assert capsys.readouterr().err == told
+
+
+def test_gpus_of_other_machines_are_not_looked_for() -> None:
+    check_device("cuda:3", elsewhere=True)
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="device 'cuda:3': this machine has no usable GPU"):
+            check_device("cuda:3")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="files are not locked there")

@@ -168,17 +168,33 @@ def test_parameters_in_old_names_are_read(tmp_path: Path) -> None:
     assert load_run(run.folder).params == expected
 
 
-def test_a_torn_file_is_named(tmp_path: Path) -> None:
-    run = start_run(tmp_path, "train", {})
-    (run.folder / "params.json").write_text('{"a":')
+def test_a_run_that_cannot_be_read_is_named_and_left_out(tmp_path: Path) -> None:
+    whole, torn = (start_run(tmp_path, "train", {}, run) for run in ("whole", "torn"))
+    (torn.folder / "params.json").write_text('{"a":')
     with pytest.raises(ValueError, match=r"params\.json: not JSON"):
-        list_runs(tmp_path)
+        load_run(torn.folder)
     with pytest.raises(FileNotFoundError, match="holds no run"):
         load_run(tmp_path)
+
+    def listed(*messages: str) -> None:
+        with pytest.warns(UserWarning) as found:
+            assert list(list_runs(tmp_path)["id"]) == [whole.id]
+        for each, message in zip(found, messages, strict=True):
+            assert str(each.message).startswith(f"{tmp_path / 'torn'} is left out: ")
+            assert message in str(each.message)
+
+    listed("params.json: not JSON")
+    (torn.folder / "params.json").unlink()
+    listed("params.json")
+    (torn.folder / "params.json").write_text("{}")
+    (torn.folder / "metrics.json").write_text('{"AP": 0.')
+    listed("metrics.json: not JSON")
     for about in ({"name": "train"}, {"name": ["train"], "started": "2026"}):
-        (run.folder / "run.json").write_text(json.dumps(about))
-        with pytest.raises(ValueError, match=r"run\.json: expected text named '(name|started)'"):
-            list_runs(tmp_path)
+        (torn.folder / "run.json").write_text(json.dumps(about))
+        listed("run.json: expected text named '")
+    (torn.folder / "run.json").unlink()
+    (torn.folder / "run.json").mkdir()
+    listed("run.json")
 
 
 def test_a_figure_has_its_sidecar(tmp_path: Path) -> None:

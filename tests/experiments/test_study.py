@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,19 +14,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from poselib import cli
 from poselib.analysis.compare import ASSOCIATION, LOCALIZATION, evaluate_variants
 from poselib.engine.checkpoints import load_checkpoint
 from poselib.engine.variants import Variant
-from poselib.experiments import stored_evaluations
+from poselib.experiments import run_sweep, stored_evaluations, sweep_report
 from poselib.experiments import study as study_module
 from poselib.experiments.ablation import trained_file
+from poselib.experiments.kept_runs import keep_run
 from poselib.experiments.loading import describe
 from poselib.experiments.run_sweep import Outcome, execute_runs
-from poselib.experiments.runs import save_table
+from poselib.experiments.runs import save_table, start_run
 from poselib.experiments.statistics import summary, to_display
 from poselib.experiments.stored_evaluations import evaluation_digest
 from poselib.experiments.study import Study, open_study
-from poselib.experiments.sweep import plan, read_sweep
+from poselib.experiments.sweep import PlannedRun, plan, read_sweep
 from poselib.papers.presets import get_preset
 from poselib.skeletons import COCO, CROWDPOSE
 from tests.experiments.factories import finish_run, finish_study
@@ -125,7 +128,6 @@ def test_its_text_and_state_are_reported(study: Study) -> None:
     assert study.text == "# Title\n\n**Claim:** a claim.\n\nSetup."
     assert study.steps == [] and study.missing["row"].tolist() == ["with", "without"]
     assert study.state.startswith("0 of 2 runs are finished; the others are made by\nposelib s")
-    assert study.state.endswith("notebooks/sweeps/sweep.json --seeds 0 --workers 2")
     log = Path(study.runs_dir) / "notebooks" / f"{study.runs[0].run_id}.log"
     log.parent.mkdir(parents=True)
     log.write_text("Error")
@@ -136,6 +138,43 @@ def test_its_text_and_state_are_reported(study: Study) -> None:
     assert study.steps == [4] and study.missing["row"].tolist() == ["with"]
     finish_run(study, study.runs[0])
     assert study.state == "2 of 2 runs are finished" and study.missing.empty
+
+
+@pytest.mark.parametrize(
+    ("runs_dir", "preset", "seeds", "steps"),
+    [("runs", "small", "0 1", 0), ("my runs", "demo", "3 4 5", 10), ("runs", "smoke", "2 3", 0)],
+)
+def test_the_commands_that_are_printed_make_the_missing_runs(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    runs_dir: str,
+    preset: str,
+    seeds: str,
+    steps: int,
+) -> None:
+    """Those alone: what is finished, or kept without its folder, is not trained again."""
+    monkeypatch.chdir(tmp_path)
+    made: list[tuple[str, str]] = []
+
+    def execute(runs: list[PlannedRun], folder: Path, *_: object, **__: object) -> list[Outcome]:
+        made.extend((str(folder), run.run_id) for run in runs)
+        return []
+
+    monkeypatch.setattr(run_sweep, "execute_runs", execute)
+    monkeypatch.setattr(sweep_report, "report", lambda *_: "")
+    (tmp_path / "my sweeps").mkdir()
+    rows = {"with": ROWS["with"], "without it": ROWS["without"]}
+    path = study_file(tmp_path / "my sweeps", rows, {"lines": {}})
+    study = open_study(path, preset, seeds, runs_dir, steps=steps, figures_dir="figures")
+    run = study.runs[0]
+    record = start_run(runs_dir, "train", dict(run.parameters), run.run_id)
+    record.finish({})
+    if preset == "small":
+        keep_run(record, "figures")
+        shutil.rmtree(record.folder)
+    for command in study.state.splitlines()[1:]:
+        assert cli.main(shlex.split(command)[1:]) == 0
+    assert sorted(made) == sorted((runs_dir, name) for name in ids(study.runs[1:]))
 
 
 def test_missing_runs_are_left_to_the_batch(
@@ -346,7 +385,7 @@ def test_seeds_must_be_whole_numbers(seeds: str, tmp_path: Path) -> None:
 
 
 def test_rows_of_several_datasets_cannot_be_tested_alike(tmp_path: Path) -> None:
-    path = study_file(tmp_path, {"with": {}, "few": {"dataset": "synthetic"}})
+    path = study_file(tmp_path, {"with": {}, "few": {"dataset": "synthetic"}}, {"lines": {}})
     with pytest.raises(ValueError, match=r"differ in dataset: \['crowd', 'synthetic'\]"):
         open_study(path, "smoke", "0", tmp_path)
 
@@ -361,7 +400,7 @@ def test_rows_of_several_datasets_cannot_be_tested_alike(tmp_path: Path) -> None
         ),
         (
             ROWS,
-            {"decodings": {"direct": {"mach": True}}},
+            {"decodings": {"direct": {"mach": True}}, "lines": {}},
             r"'direct': system 'dekr' has no option 'mach'",
         ),
     ],
