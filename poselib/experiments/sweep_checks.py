@@ -52,7 +52,7 @@ def check_runs_can_begin(
 
     Args:
         device: of all runs; by default what each of them states.
-        elsewhere: whether they run on other machines, whose GPUs are not looked for.
+        elsewhere: whether they run on other machines, whose GPUs and folders are not looked for.
 
     Raises:
         ValueError: one of them is unknown or an option does not fit; or their notebook has no
@@ -100,7 +100,5 @@ def _check(values: Mapping[str, Any], folder: Path, elsewhere: bool) -> None:
     if dataset not in DATASETS:
         # Synthetic images are rendered when they are needed: nothing is opened here.
         settings.open_dataset(dataset, "test")
-    elif not (values.get("data_dir") and (folder / str(values["data_dir"])).is_dir()):
-        raise ValueError(
-            f"dataset {dataset!r} needs its folder: there is no data_dir {values.get('data_dir')!r}"
-        )
+    elif not (place := values.get("data_dir")) or not (elsewhere or (folder / str(place)).is_dir()):
+        raise ValueError(f"dataset {dataset!r} needs its folder: there is no data_dir {place!r}")

@@ -38,6 +38,13 @@ def test_image_paths_of_files_folders_and_patterns(folder: Path) -> None:
     assert image_paths([]) == []
 
 
+def test_photographs_of_a_browser_are_images(folder: Path) -> None:
+    Image.new("RGB", (6, 4), "red").save(folder / "none.jfif", "JPEG")
+    assert names(image_paths([folder]), folder) == ["a.JPG", "b.png", "none.jfif"]
+    files = ImageFiles([folder / "none.jfif"])
+    assert files[0].size == (4, 6) and files[0].image[0].min() > 240
+
+
 def test_image_paths_of_a_file_named_like_a_pattern(folder: Path) -> None:
     odd = folder / "odd[1].png"
     odd.write_bytes((folder / "b.png").read_bytes())

@@ -21,7 +21,7 @@ from poselib.cli import main
 from poselib.experiments.run_sweep import Outcome, execute_runs, log_of
 from poselib.experiments.run_worker import execute_run
 from poselib.experiments.sweep import PlannedRun, plan, read_sweep
-from poselib.experiments.sweep_checks import check_device
+from poselib.experiments.sweep_checks import check_device, check_runs_can_begin
 
 TRAIN = Path(__file__).resolve().parents[2] / "notebooks" / "03_train.ipynb"
 ROWS = ("good", "broken", "other")
@@ -179,7 +179,15 @@ def test_parameters_that_rows_state_are_named(
     assert capsys.readouterr().err == told
 
 
-def test_gpus_of_other_machines_are_not_looked_for() -> None:
+def test_gpus_and_folders_of_other_machines_are_not_looked_for() -> None:
+    given = {"dataset": "coco", "system": "dekr", "preset": "paper", "data_dir": "no/such/place"}
+    there = PlannedRun("s", "row", 0, TRAIN, given, "train-1")
+    check_runs_can_begin([there], "cuda", elsewhere=True)
+    with pytest.raises(ValueError, match="there is no data_dir 'no/such/place'"):
+        check_runs_can_begin([there], "cpu")
+    without = replace(there, parameters={**given, "data_dir": ""})
+    with pytest.raises(ValueError, match="needs its folder"):
+        check_runs_can_begin([without], "cpu", elsewhere=True)
     check_device("cuda:3", elsewhere=True)
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="device 'cuda:3': this machine has no usable GPU"):
