@@ -137,11 +137,14 @@ def transfer(
     Returns:
         Metrics: ``images``, ``px`` of the network input, ``found``, detections with a score of 0.3
         or more per image, and where there are annotations ``AP``, ``AP50``, ``AR``, and ``RATES``,
-        counted before refinement.
+        counted before refinement if the system refines poses.
     """
-    unrefined = with_options(system, refine=False)
-    detections, unrefined_detections = predict_variants(
-        [system, unrefined],
+    try:
+        variants = [system, with_options(system, refine=False)]
+    except ValueError:  # of another system, or one whose refinement is a network
+        variants = [system]
+    detections, *others = predict_variants(
+        variants,
         domain.images,
         replace(options, size=domain.size),
         device=device,
@@ -155,7 +158,8 @@ def transfer(
     }
     if domain.labels is not None:
         ap = evaluate_poses(domain.labels, detections, system.skeleton).ap
-        errors = association_errors(domain.labels, unrefined_detections, system.skeleton).T["all"]
+        unrefined = others[0] if others else detections
+        errors = association_errors(domain.labels, unrefined, system.skeleton).T["all"]
         numbers |= {"AP": ap.AP, "AP50": ap.AP50, "AR": ap.AR}
         numbers |= {rate: float(errors[rate]) for rate in RATES}
     return TransferResult(numbers, detections)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from poselib.analysis.association_errors import association_errors
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import write_scenes
 from poselib.engine.checkpoints import load_checkpoint
@@ -22,6 +23,7 @@ from poselib.experiments.transfer import (
 )
 from poselib.papers.presets import get_preset
 from poselib.skeletons import COCO, CROWDPOSE
+from poselib.systems import build
 
 SMOKE = replace(get_preset("smoke"), test_scenes=2)
 LOOK = replace(SMOKE.predict, flip=False)
@@ -53,6 +55,16 @@ def test_a_labeled_domain_has_the_numbers_of_an_evaluation() -> None:
     surely = [int((poses.person_scores >= 0.3).sum()) for poses in found.poses]
     assert found.numbers["found"] == sum(surely) / 2
     assert set(RATES) <= set(found.numbers)
+
+
+def test_a_system_without_refinement_is_measured_as_it_is() -> None:
+    system = build("dekr", COCO, backbone="hrnet_tiny_light")
+    domain = synthetic_domains(SMOKE, COCO, 64)[0]
+    found = transfer(system, domain, LOOK)
+    assert domain.labels is not None
+    errors = association_errors(domain.labels, found.poses, COCO).T["all"]
+    rates = {rate: found.numbers[rate] for rate in RATES}
+    assert rates == pytest.approx({rate: float(errors[rate]) for rate in RATES}, nan_ok=True)
 
 
 def test_coco_files_with_the_same_keypoints_are_measured_and_others_only_looked_at(
