@@ -30,6 +30,7 @@ from poselib.widgets.association_settings import (
     STRIPS,
     AssociationSettings,
     parse_scales,
+    scales_text,
     shown_by,
     suit_model,
     view_controls,
@@ -71,9 +72,9 @@ def association(model: Any = None, image: Any = None, **settings: Any) -> Associ
             ``compare=True`` the same of a second one, such as ``second_order``, and ``side``.
 
     Raises:
-        ValueError: the model does not group keypoints by tags, a setting is unknown or has no
-            such value.
-        FileNotFoundError: the file of the model is absent.
+        ValueError: the model does not group keypoints by tags, the image is none, or a setting is
+            unknown or has no such value.
+        FileNotFoundError: the file of the model or of the image is absent.
 
     Example:
         >>> explorer = association(scene=3, order="top_down", step=2)
@@ -108,13 +109,12 @@ class AssociationExplorer(Explorer):
         self.source = ImageSource(image, system.skeleton, first.options.size_for(system))
         self.canvases = {name: ImageCanvas(width=420) for name in ("first", "second")}
         self.matrix, self.strips = Chart(4.3, 4.0, MATRIX), Chart(4.3, 2.8, STRIPS)
-        scales = settings.get("scales") or self._shown["scales"]
+        scales = scales_text(settings.get("scales") or self._shown["scales"])
         controls = view_controls(system.skeleton, (self._shown["scales"], scales))
         controls |= {**self.source.controls, "model": self.models.control}
         controls |= decoding_controls(system.skeleton, self._own, settings)
         self._image = [] if image is None else [argument(image, "image")]
-        if self.models.name:
-            settings = {"model": self.models.name, **settings}
+        settings = {"model": self.models.name, **settings, "scales": scales}
         super().__init__(
             settings_of(AssociationSettings, self.function, settings),
             controls,
@@ -213,7 +213,7 @@ class AssociationExplorer(Explorer):
         for name, own in {**self._own, **self._shown}.items():
             if values[name] is None or values[name] == "":
                 values[name] = own
-        values["step"] = END if values["step"] < 0 else values["step"]
+        values["step"] = END if values["step"] == -1 else values["step"]
         return values
 
     def _fit_model(self, values: Mapping[str, Any], seen: SeenImage) -> None:

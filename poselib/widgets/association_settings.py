@@ -114,7 +114,9 @@ def view_controls(skeleton: Skeleton, scales: Sequence[str]) -> dict[str, Any]:
         "scales": ipw.Dropdown(
             options=tuple(dict.fromkeys((*scales, *_SCALES))), description="scales"
         ),
-        "flip": ipw.Checkbox(description="average with the mirrored image", indent=False),
+        "flip": ipw.Checkbox(
+            description="flip testing", indent=False, tooltip="average with the mirrored image"
+        ),
         "map_shown": ipw.Dropdown(options=MAPS, description="show"),
         "keypoint": ipw.Dropdown(options=keypoint_options(skeleton), description="keypoint"),
         "person": ipw.BoundedIntText(0, 0, 999, description="of person", tooltip="0: none"),
@@ -133,8 +135,17 @@ def view_controls(skeleton: Skeleton, scales: Sequence[str]) -> dict[str, Any]:
 
 def shown_by(options: PredictOptions) -> dict[str, Any]:
     """Return the settings that a predictor's own options stand for."""
-    scales = ", ".join(f"{scale:g}" for scale in options.scales)
-    return {"flip": options.flip, "scales": scales}
+    return {"flip": options.flip, "scales": scales_text(options.scales)}
+
+
+def scales_text(scales: Any) -> str:
+    """Return scales as their control has them: a text is one, and numbers keep all digits."""
+    if isinstance(scales, str):
+        return scales
+    try:
+        return ", ".join(f"{float(scale)!r}".removesuffix(".0") for scale in scales)
+    except (TypeError, ValueError):
+        raise ValueError(f"scales must be numbers, such as '1, 0.5', not {scales!r}") from None
 
 
 def parse_scales(text: str) -> tuple[float, ...]:

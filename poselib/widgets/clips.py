@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import ipywidgets as ipw
@@ -15,14 +15,20 @@ from poselib.analysis.masked_frames import person_frames
 from poselib.api import Predictor
 from poselib.data.catalog import SYNTHETIC as SYNTHETIC_DATASETS
 from poselib.data.catalog import open_dataset
-from poselib.data.clips import join_frames
+from poselib.data.clips import PersonClips, VideoClips, join_frames
 from poselib.data.footage import Footage, footage
 from poselib.data.synthetic.clip_dataset import ClipConfig, SyntheticClips
+from poselib.data.video_files import Video
 from poselib.structures import Clip
+from poselib.widgets.given import IMAGE, check_items, frames_of
 from poselib.wording import counted
 
 SYNTHETIC, GIVEN, FILE = "synthetic clip", "clips given", "file"
 NAMES = ("source", "number", "people", "crowd_index", "file", "begin", "person")
+_WANTED = (
+    "clip must be a Clip or several, consecutive images of one size, a dataset, a video, a folder "
+    "of frames or an image"
+)
 LONGEST = 60  # frames of a clip; memory is bounded by it
 _FRAMES, _SEED, _MOST = 30, 5, 999  # of synthetic clips, and the number of the last one
 _SHOWN = {
@@ -67,12 +73,21 @@ class ClipSource:
     Attributes:
         controls: by the name of a setting.
         first: the source that an empty one means.
+
+    Raises:
+        FileNotFoundError: a file is absent.
+        ValueError: what is given has no frames, or other keypoints than the model.
     """
 
     def __init__(self, given: Any, predictor: Predictor) -> None:
-        self._predictor = predictor
+        self._predictor, self._skeleton = predictor, predictor.skeleton
         if isinstance(given, str) and given in SYNTHETIC_DATASETS:
             given = open_dataset(given, "val", skeleton=predictor.skeleton)
+        if isinstance(given, PersonClips | VideoClips):
+            given = frames_of(given)
+        if given is not None and not isinstance(given, (*IMAGE, Clip, Video)):
+            check_items(given, (*IMAGE, Clip), _WANTED)
+        self._listed = isinstance(given, list | tuple)
         self._given = [] if given is None else footage(given)
         predictor.system.check_dataset(given)
         crop = predictor.system.crop
@@ -84,7 +99,9 @@ class ClipSource:
             "source": ipw.Dropdown(options=kinds, description="clip"),
             "number": ipw.BoundedIntText(0, 0, _MOST, description="number"),
             "people": ipw.IntSlider(1, 1, 5, description="people"),
-            "crowd_index": ipw.FloatSlider(0.0, min=0, max=0.9, step=0.05, description="crowding"),
+            "crowd_index": ipw.FloatSlider(
+                0.0, min=0, max=0.9, step=0.05, description="crowd index"
+            ),
             "file": ipw.Text("", description="file", continuous_update=False),
             "begin": ipw.BoundedIntText(0, 0, 10**6, description="from frame"),
             "person": ipw.BoundedIntText(0, 0, 99, description="person"),
@@ -137,8 +154,20 @@ class ClipSource:
         chosen = self._chosen(source, number, file)
         if begin >= chosen.frames:
             raise ValueError(f"frame {begin} is not in the clip, which has {chosen.frames}")
-        clip = chosen.read(begin, begin + LONGEST)
-        if clip.frames[0].keypoints.shape[0]:
+        try:
+            clip = chosen.read(begin, begin + LONGEST)
+        except ValueError as error:
+            if source == GIVEN and self._listed:  # perhaps of images that are no clip
+                raise ValueError(f"{_WANTED}; {error}") from error
+            raise
+        people, keypoints, _ = clip.frames[0].keypoints.shape
+        skeleton = self._skeleton
+        if people and keypoints != len(skeleton):
+            raise ValueError(
+                f"the clip has {keypoints} keypoints of each person; the system predicts the "
+                f"{len(skeleton)} of {skeleton.name!r}"
+            )
+        if people:
             return clip
         return person_frames(clip.frames, clip.times, self._predictor.stream(), clip.video)
 
@@ -171,4 +200,4 @@ class ClipSource:
 
 
 def _open(file: str) -> Footage:
-    return footage(Path(file).expanduser())[0]
+    return footage(os.path.expanduser(file))[0]

@@ -156,7 +156,7 @@ def message(text: str, size: int = _SIDE, *, wrong: bool = False) -> Pixels:
 def tile_at(x: float, y: float) -> int | None:
     """Return the number of the tile at a point of the sheet, px; a gap is the next one's."""
     column, row = int(x // (_SIDE + _GAP)), int(y // (_SIDE + _TEXT + _GAP))
-    return row * COLUMNS + column if column < COLUMNS and row < ROWS else None
+    return row * COLUMNS + column if 0 <= column < COLUMNS and 0 <= row < ROWS else None
 
 
 def _failed(error: Exception) -> Pixels:

@@ -16,6 +16,7 @@ from poselib.skeletons import Skeleton
 from poselib.systems import SYSTEMS
 from poselib.widgets.contact_tiles import PAGE
 from poselib.widgets.sample_view import HEATMAPS, TARGETS
+from poselib.widgets.settings import plain
 
 FIRST = -1
 SHOWN = "shown"  # the control, without a setting, of the image that is shown large
@@ -125,7 +126,13 @@ def resolved(
     usual["preset"] = preset
     given = {name: value for name, value in settings.items() if name not in usual or value}
     for name in given.keys() & set(RANGES):  # they may end beyond the dataset, not begin there
-        (low, high), most = given[name], usual[name][1]
+        most, value = usual[name][1], plain(given[name])
+        if (
+            not isinstance(value, tuple)
+            or [type(each) in (int, float) for each in value] != [True] * 2
+        ):
+            raise ValueError(f"{name} must be two numbers, lowest and highest, not {value!r}")
+        low, high = value
         given[name] = (low, high if low > most else min(high, most))
     return {**usual, **given}
 

@@ -16,10 +16,10 @@ from poselib.analysis.training_views import TrainingViews
 from poselib.data.catalog import DATASETS, SYNTHETIC
 from poselib.data.image_folder import bare_sample
 from poselib.data.synthetic.config import SceneConfig
-from poselib.experiments.any_dataset import annotations_of, open_any
+from poselib.experiments.any_dataset import annotations_of
 from poselib.plots.heatmaps import show_targets
 from poselib.plots.poses import contact_sheet
-from poselib.skeletons import Skeleton, stored_form
+from poselib.skeletons import Skeleton
 from poselib.structures import Sample
 from poselib.widgets.canvas import ImageCanvas
 from poselib.widgets.contact_tiles import ImageStore, fitting, message, sheet_of, tile_at
@@ -34,6 +34,7 @@ from poselib.widgets.dataset_controls import (
     resolved,
     show_fitting,
 )
+from poselib.widgets.dataset_given import open_given
 from poselib.widgets.dataset_pages import MOVES, TURNS, Page, Pages
 from poselib.widgets.explorer import Explorer, settings_of
 from poselib.widgets.sample_view import HEATMAPS, Layers, SampleView
@@ -151,7 +152,7 @@ class DatasetExplorer(Explorer):
         """Return both pictures with the buttons below them, under each other where it is narrow."""
         earlier, later = ipw.Button(icon="chevron-left"), ipw.Button(icon="chevron-right")
         earlier.tooltip, later.tooltip = "Previous page (PageUp)", "Next page (PageDown)"
-        anew = ipw.Button(description="Augment anew", icon="random")
+        anew = ipw.Button(description="Augment again", icon="random")
         anew.tooltip = "Augment as in the next epoch of a training"
         earlier.layout.width = later.layout.width = "3em"
         earlier.on_click(lambda _: self.press("PageUp"))
@@ -262,11 +263,14 @@ def dataset(
 
     Args:
         dataset: a name of ``poselib.open_dataset``; what this or ``open_files`` returned; a
-            COCO-format annotation file or a folder with one; or a list of samples.
-        split, folder: of a dataset by name; ``split`` of a folder too.
+            COCO-format annotation file or a folder with one; or a list of samples. Of clips, the
+            frames are shown.
+        split: of a dataset by name or of a folder.
+        folder: of a real dataset by name.
         images: the folder of the images of an annotation file, if it is not found.
         skeleton: of what does not state one, its name or file; COCO's for samples.
-        count: synthetic scenes or clips that are rendered; by default as many as are held out.
+        count: synthetic scenes or clips that are rendered; by default as many as are held out;
+            real images are all shown.
         **settings: see ``widgets.dataset_controls.DatasetSettings``: what is asked of images,
             ``people=(2, 5)``, ``crowding=(0.1, 1)``, ``keypoints=("nose",)``, ``labeled=9``,
             ``size=(32, 96)``, ``order="most crowded"``; ``page`` and ``image``; what is drawn,
@@ -275,7 +279,8 @@ def dataset(
             ``system``, ``target`` and ``keypoint``, and ``person``.
 
     Raises:
-        FileNotFoundError, ValueError: the dataset cannot be opened, or a setting is unknown.
+        FileNotFoundError, ValueError: the dataset cannot be opened, an argument is for other
+            datasets, or a setting is unknown or out of range.
 
     Example:
         >>> shown = dataset("synthetic", count=4, order="most people", system="dekr")
@@ -283,17 +288,6 @@ def dataset(
         >>> shown.code
         "poselib.widgets.dataset('synthetic', count=4, order='most people', system='dekr')"
     """
-    opened, own, name = open_any(
-        dataset, split, folder, images=images, skeleton=skeleton, count=count
-    )
-    named = isinstance(dataset, str | Path)
-    given = [repr(str(dataset)) if named else "dataset"]
     arguments = {"split": split, "folder": folder, "images": images, "skeleton": skeleton}
-    usual = {"split": "val", "folder": "", "images": "", "skeleton": ""}
-    for key, value in arguments.items():
-        if value != usual[key]:
-            text = stored_form(value) if isinstance(value, Skeleton) else str(value)
-            given.append(f"{key}={repr(text) if isinstance(text, str) else key}")
-    if count is not None:
-        given.append(f"count={count}")
+    opened, own, name, given = open_given(dataset, {**arguments, "count": count})
     return DatasetExplorer(opened, own, name, given=given, **settings)

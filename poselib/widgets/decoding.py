@@ -129,8 +129,12 @@ def decoding_controls(
     for prefix in ("", SECOND):
         made: dict[str, Any] = {
             "order": ipw.Dropdown(options=(PROGRESSIVE,), description="order"),
-            "detection_threshold": _slider(1.0, 0.01, "peaks above", "least heatmap value"),
-            "tag_threshold": _slider(5.0, 0.05, "tags within", "largest distance to a person"),
+            "detection_threshold": _slider(
+                1.0, 0.01, "peaks above", "lowest heatmap value of a peak"
+            ),
+            "tag_threshold": _slider(
+                5.0, 0.05, "tags within", "largest tag distance to the mean of a person"
+            ),
             "progressive_unit": _choice(ProgressiveUnit, "a step is a", "of progressive decoding"),
             "distance_reduction": _choice(
                 DistanceReduction, "nearest by", "distance of a type: of Eq. 18, or a mean"
@@ -141,7 +145,7 @@ def decoding_controls(
                 "threshold first", "before the assignment, not after it as in official code"
             ),
             "max_people": ipw.BoundedIntText(
-                0, 0, 1000, description="people", tooltip="compared with, at most; 0: all"
+                0, 0, 1000, description="max. people", tooltip="compared with; 0: all"
             ),
             "resolution": ipw.Dropdown(options=("image", "map"), description="decode at"),
             "refine": _check("refinement", "look for the keypoints that a person lacks"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
+import os.path
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ipywidgets as ipw
@@ -15,6 +15,7 @@ from poselib.data.image_folder import as_samples
 from poselib.data.synthetic.dataset import SceneConfig, SyntheticScenes
 from poselib.skeletons import Skeleton
 from poselib.structures import Sample
+from poselib.widgets.given import IMAGE, check_images, frames_of
 from poselib.widgets.latest import Kept
 
 SYNTHETIC, GIVEN, FILE, UPLOAD = "synthetic scene", "images given", "file", "upload"
@@ -61,10 +62,19 @@ class ImageSource:
         uploads: how often a file was uploaded: an image depends on it beside the settings.
         controls: by the name of a setting, with ``upload``, which has none: a file from the disk
             of the browser's machine.
+
+    Raises:
+        FileNotFoundError: an image file is absent.
+        ValueError: it is not an image, several or a dataset of them.
     """
 
     def __init__(self, images: Any, skeleton: Skeleton, size: int) -> None:
+        images = frames_of(images)
+        if images is not None:
+            check_images(images)
         self._samples = None if images is None else as_samples(images)[0]
+        if self._samples is not None and isinstance(images, IMAGE):
+            self._samples[0]  # of one image it is said at once that it is none
         self._skeleton, self._size = skeleton, size
         count = 0 if self._samples is None else len(self._samples)
         self.uploads = 0
@@ -74,7 +84,9 @@ class ImageSource:
             "source": ipw.Dropdown(options=kinds, description="image"),
             "scene": ipw.BoundedIntText(0, 0, 999, description="scene"),
             "people": ipw.IntSlider(3, 1, 8, description="people"),
-            "crowd_index": ipw.FloatSlider(0.4, min=0, max=0.9, step=0.05, description="crowding"),
+            "crowd_index": ipw.FloatSlider(
+                0.4, min=0, max=0.9, step=0.05, description="crowd index"
+            ),
             "index": ipw.BoundedIntText(0, 0, max(count - 1, 0), description="number"),
             "file": ipw.Text("", description="file", continuous_update=False),
             "upload": ipw.FileUpload(accept="image/*", description="Choose a file"),
@@ -110,7 +122,7 @@ class ImageSource:
         if values["source"] == FILE:
             if not values["file"]:
                 raise ValueError("name an image file")
-            return as_samples(Path(values["file"]).expanduser())[0][0]
+            return as_samples(os.path.expanduser(values["file"]))[0][0]
         if values["source"] == UPLOAD:
             if isinstance(self._uploaded, Exception):
                 raise self._uploaded.with_traceback(None)  # raised again, it would grow

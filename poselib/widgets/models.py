@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 import threading
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,22 @@ from typing import Any
 import ipywidgets as ipw
 
 from poselib.api import Predictor, load
+from poselib.data.image_folder import SUFFIXES
+from poselib.data.video_files import is_video_file
 from poselib.decoders.associative import AssociativeOptions
 from poselib.decoders.center_options import CenterOptions
 from poselib.engine.checkpoints import BUNDLED, MODELS
+from poselib.engine.train import TrainResult
 from poselib.engine.weights.open import weights_folder
 from poselib.systems import System
 from poselib.systems.published import PUBLISHED
 from poselib.widgets.latest import Kept
+
+_TAKES = {
+    "association": "a system that groups keypoints by tags, such as HAE's",
+    "regression": "a system that regresses poses from people's centers, such as DEKR's",
+    "relations": "a system that sees one person at a time, such as RPSTN's",
+}
 
 
 class ModelSource:
@@ -32,11 +42,12 @@ class ModelSource:
         given: whether it was given as an object, which code can only name.
 
     Raises:
-        ValueError: the model is of a kind that another explorer shows.
+        ValueError: it is no model, or of a kind that another explorer shows.
         FileNotFoundError: its file is absent.
     """
 
     def __init__(self, model: Any, function: str, advice: str = "") -> None:
+        check_model(model, function)
         self._function, self._lock, self._advice = function, threading.Lock(), advice
         self._loaded = Kept(2)  # so that two can be compared
         self.given = model is not None and not isinstance(model, str | Path)
@@ -75,7 +86,7 @@ class ModelSource:
             else:
                 if name != self.name:
                     _check_here(name)  # what is chosen on a page is not fetched
-                found = load(str(Path(name).expanduser()) if name else None, flip=False)
+                found = load(os.path.expanduser(name) if name else None, flip=False)
         check_fits(found.system, self._function)
         if name or self._first is None:
             self._loaded.put(name, found)
@@ -104,10 +115,21 @@ def fitting_explorer(system: System) -> tuple[str, str]:
     return "relations", "sees one person at a time"
 
 
+def check_model(model: Any, function: str) -> None:
+    """Raise ValueError if the first argument of an explorer is no model, such as an image."""
+    wanted = f"{function} takes a model first: a name, a checkpoint file, a System or a Predictor"
+    if isinstance(model, str | Path):
+        if is_video_file(model) or Path(model).suffix.lower() in SUFFIXES:
+            raise ValueError(f"{wanted}; {model} is an image or a video, which comes second")
+    elif model is not None and not isinstance(model, System | Predictor | TrainResult):
+        raise ValueError(f"{wanted}, not {type(model).__name__}")
+
+
 def check_fits(system: System, function: str) -> None:
     """Raise ValueError that names the fitting explorer if a system is not for this one."""
     fitting, does = fitting_explorer(system)
     if fitting != function:
         raise ValueError(
-            f"system {system.name!r} {does}: poselib.widgets.{fitting} shows it, not {function}"
+            f"{function} takes {_TAKES[function]}; system {system.name!r} {does}: "
+            f"poselib.widgets.{fitting} shows it"
         )

@@ -11,6 +11,7 @@ import ipywidgets as ipw
 from poselib.analysis.local_filters import can_adapt
 from poselib.analysis.regressed_people import Options
 from poselib.decoders.local_global import LocalGlobalOptions, Prior
+from poselib.engine.export.network import ExportedNetwork
 from poselib.skeletons import COCO, Skeleton
 from poselib.systems import System
 from poselib.widgets.images import NAMES, ImageSettings
@@ -67,18 +68,32 @@ def control_widgets() -> dict[str, Any]:
     """Return the controls by the names of their settings, without those of model and image."""
     unit = {"min": 0.0, "max": 1.0, "step": 0.01, "readout_format": ".2f"}
     return {
-        "flip": ipw.Checkbox(False, description="flip test", indent=False),
+        "flip": ipw.Checkbox(
+            False,
+            description="flip testing",
+            indent=False,
+            tooltip="average with the mirrored image",
+        ),
         "view": ipw.Dropdown(options=VIEWS, description="view"),
         "guided": ipw.Checkbox(False, description="guided backpropagation", indent=False),
         "keypoint": ipw.Dropdown(options=COCO.keypoints, description="keypoint"),
-        "person": ipw.IntSlider(1, 1, 30, description="person"),
+        "person": ipw.IntSlider(1, 1, 30, description="person", tooltip="by score, from 1"),
         "cell": ipw.Text(
             "", description="cell", placeholder="column, row", continuous_update=False
         ),
         "truth": ipw.Checkbox(True, description="annotations", indent=False),
-        "center_threshold": ipw.FloatSlider(0.01, description="min. center", **unit),
-        "nms_distance": ipw.FloatSlider(0.05, description="pose NMS", **unit),
-        "min_score": ipw.FloatSlider(0.1, description="min. score", **unit),
+        "center_threshold": ipw.FloatSlider(
+            0.01, description="min. center", tooltip="lowest score of a center", **unit
+        ),
+        "nms_distance": ipw.FloatSlider(
+            0.05,
+            description="pose NMS",
+            tooltip="distance of duplicates, in diagonals of a pose",
+            **unit,
+        ),
+        "min_score": ipw.FloatSlider(
+            0.1, description="min. score", tooltip="lowest score of a person who is drawn", **unit
+        ),
         "prior": ipw.Dropdown(options=get_args(Prior), description="adapt by"),
         "match": ipw.Checkbox(False, description="match heatmap peaks", indent=False),
     }
@@ -107,7 +122,9 @@ def suit_controls(controls: Mapping[str, Any], system: System) -> None:
 def views_of(system: System) -> tuple[str, ...]:
     """Return the views that a system has something to show in."""
     taps = (ACTIVATED,) if hasattr(system.model, "taps") else ()
-    return (CENTERS, HEATMAP, SALIENCY, *taps, *((FILTER,) if can_adapt(system) else ()))
+    exported = isinstance(system.model, ExportedNetwork)
+    saliency = () if exported else (SALIENCY,)  # a graph of ONNX has no gradients
+    return (CENTERS, HEATMAP, *saliency, *taps, *((FILTER,) if can_adapt(system) else ()))
 
 
 def keypoint_index(name: str, skeleton: Skeleton) -> int:

@@ -46,8 +46,8 @@ from poselib.widgets.settings import argument, reach, settings_of
 
 _NEAR = 0.03  # of the image's side: a click so near to a keypoint chooses it
 _ADVICE = (
-    "no bundled model regresses poses: name the checkpoint of a training of a system that does, "
-    'or published weights such as "dekr_w32_coco"'
+    "regression takes a system that regresses poses from people's centers, and none comes with "
+    'poselib: name the checkpoint of a training, or published weights such as "dekr_w32_coco"'
 )
 
 
@@ -245,7 +245,7 @@ def regression(model: Any = None, image: Any = None, **settings: Any) -> Regress
 
     Args:
         model: what ``poselib.load`` takes, or a predictor: of a system that regresses poses.
-            Nothing bundled does; without one, and for others, a sentence says what to give.
+            Nothing bundled does; without one, a sentence says what to give.
         image: one image or several, as a predictor takes them, or a dataset; synthetic scenes by
             default.
         **settings: ``view``, ``keypoint``, ``person``, ``cell``, ``truth``, ``guided``,
@@ -254,7 +254,9 @@ def regression(model: Any = None, image: Any = None, **settings: Any) -> Regress
             an image, see ``widgets.images.ImageSettings``.
 
     Raises:
-        ValueError: a setting is unknown or out of range.
+        FileNotFoundError: a file is absent.
+        ValueError: the model regresses no poses, the image is none, or a setting is unknown or out
+            of range.
 
     Example::
 

@@ -21,7 +21,7 @@ from poselib.widgets.canvas import ImageCanvas
 from poselib.widgets.clips import NAMES, ClipSource
 from poselib.widgets.explorer import Explorer, settings_of
 from poselib.widgets.matrices import MatrixChart
-from poselib.widgets.models import check_fits
+from poselib.widgets.models import check_fits, check_model
 from poselib.widgets.relations_frames import RUN, FrameRuns, View, mask_text
 from poselib.widgets.relations_pictures import frame_picture, maps_picture
 from poselib.widgets.relations_settings import (
@@ -263,18 +263,20 @@ def relations(model: Any = None, clip: Any = None, **settings: Any) -> RelationE
             ``truth``.
 
     Raises:
-        ValueError: no model is given, it is for another explorer, or a setting is unknown or out
-            of range.
+        FileNotFoundError: a file is absent.
+        ValueError: no model is given, it is for another explorer, the clip is none, or a setting is
+            unknown or out of range.
 
     Example::
 
         poselib.widgets.relations("runs/<id>/rpstn_clips.safetensors", frame=8, temperature=3)
     """
-    if model is None:
+    if model is None or (isinstance(model, str) and not model):
         raise ValueError(
-            "no model that relates joints comes with poselib: give relations() one of a person at "
-            "a time, such as the checkpoint of a training of system 'rpstn' or 'jre'"
+            "relations takes a system that sees one person at a time, and none comes with poselib: "
+            "give the checkpoint of a training of system 'rpstn' or 'jre'"
         )
+    check_model(model, "relations")
     predictor = model if isinstance(model, Predictor) else load(model)
     check_fits(predictor.system, "relations")
     given = [argument(model, "model")]

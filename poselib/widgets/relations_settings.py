@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from poselib.skeletons import Skeleton
 from poselib.structures import Size
 from poselib.widgets.clips import ClipSettings
 from poselib.widgets.relations_frames import HERE, RUN, mask_text
+from poselib.widgets.settings import plain
 
 _JOINTS = ("left_wrist", "left_elbow")  # chosen at first, where known
 _AT_FIRST = (0.41, 0.2, 0.59, 0.38)  # of the crop: a mask, so that something is to be recovered
@@ -56,7 +58,9 @@ def relation_controls(skeleton: Skeleton, temperature: float | None) -> dict[str
     """
     joints = [(display_name(name), name) for name in skeleton.keypoints]
     torso = all(name in skeleton.keypoints for name in TORSO)
-    divisor = ipw.FloatLogSlider(temperature or 1.0, min=-2, max=2, step=0.02)
+    usual = temperature or 1.0
+    reach = max(2, math.ceil(abs(math.log10(usual))))  # powers of ten
+    divisor = ipw.FloatLogSlider(usual, min=-reach, max=reach, step=0.02)
     divisor.description, divisor.continuous_update = "temperature", False
     divisor.disabled = temperature is None
     return {
@@ -68,9 +72,13 @@ def relation_controls(skeleton: Skeleton, temperature: float | None) -> dict[str
         "other": ipw.Dropdown(options=joints, description="attends to"),
         "temperature": divisor,
         "reference": ipw.Dropdown(
-            options=("torso", "person") if torso else ("person",), description="of the"
+            options=("torso", "person") if torso else ("person",),
+            description="of the",
+            tooltip="size by which PCK is measured",
         ),
-        "threshold": ipw.FloatSlider(0.2, min=0.05, max=1, step=0.05, description="fraction"),
+        "threshold": ipw.FloatSlider(
+            0.2, min=0.05, max=1, step=0.05, description="fraction", tooltip="PCK threshold"
+        ),
         "truth": ipw.Checkbox(True, description="annotated joints", indent=False),
     }
 
@@ -97,12 +105,16 @@ def resolved(
         found[name] = found[name] or (usual if usual in known else known[place])
     found["temperature"] = found["temperature"] or controls["temperature"].value
     found["reference"] = found["reference"] or controls["reference"].options[0]
-    found["run"] = tuple(found["run"])
+    found["run"] = plain(found["run"])
     for name, value in first_frames(last).items():
         if found[name] == getattr(RelationSettings, name):
             found[name] = value
     if found["mask"] is None:
         found["mask"] = np.tile(crop[::-1], 2) * _AT_FIRST
     if not isinstance(found["mask"], str):
-        found["mask"] = mask_text(found["mask"])
+        try:
+            found["mask"] = mask_text(found["mask"])
+        except (TypeError, ValueError):
+            wanted = "left, top, right and bottom of a box, px"
+            raise ValueError(f"mask must be {wanted}, not {found['mask']!r}") from None
     return found

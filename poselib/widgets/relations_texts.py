@@ -65,7 +65,7 @@ def sentences(
     """
     said = f"{view.clip or 'clip'}, frame {values['frame']}: {_masked(view, found, skeleton)}."
     if view.relations is None:
-        return f"{said} The network has no joint relation extractor: there is no matrix."
+        return f"{said} The network shows no relations of joints: there is no matrix."
     a, b = (skeleton.index(values[name]) for name in ("joint", "other"))
     weights = as_array(view.relations.weights[0])
     one, other = (display_name(values[name]).capitalize() for name in ("joint", "other"))

@@ -38,7 +38,7 @@ def result_controls(reload: Callable[..., None]) -> dict[str, Any]:
         "errors": ipw.Dropdown(options=list(kinds.items()), description="errors"),
         "number": ipw.IntText(1, description="number"),
         "min_score": ipw.FloatSlider(
-            0.1, min=0, max=1, step=0.05, description="score from", **_LATER
+            0.1, min=0, max=1, step=0.05, description="min. score", **_LATER
         ),
         "columns": ipw.Text("AP AR", description="columns", **_LATER),
         "add": ipw.Dropdown(options=("",), description="add column"),
@@ -48,7 +48,7 @@ def result_controls(reload: Callable[..., None]) -> dict[str, Any]:
         "data_dir": ipw.Text(
             "", description="data folder", placeholder="of a dataset known by name", **_LATER
         ),
-        "reload": ipw.Button(description="Read the folder anew", icon="refresh"),
+        "reload": ipw.Button(description="Read the folder again", icon="refresh"),
     }
     controls["filter"].tooltip = "words, and terms such as name=train, AP>=0.5, lr!=0.001"
 

@@ -61,12 +61,14 @@ def results(runs_dir: str | Path = "runs", **settings: Any) -> ResultsExplorer:
             detections count; ``data_dir``, folder of a dataset that runs know only by its name.
 
     Raises:
-        ValueError: a setting is unknown, or not a value of its control.
+        ValueError: ``runs_dir`` is no path, or a setting is unknown or not a value of its control.
 
     Example::
 
         poselib.widgets.results("runs", filter="system=hae state=finished", sort="AP")
     """
+    if not isinstance(runs_dir, str | Path) or not str(runs_dir):
+        raise ValueError(f"results takes the folder of the runs, such as 'runs', not {runs_dir!r}")
     return ResultsExplorer(runs_dir, settings_of(ResultsSettings, "results", settings))
 
 

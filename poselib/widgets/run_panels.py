@@ -141,8 +141,8 @@ def summary_of(pairs: pd.DataFrame) -> str:
     people = pairs["people"]
     means = [float((people * pairs[name]).sum() / people.sum()) for name in ("first", "second")]
     return (
-        f"of {len(pairs)} images A wins {wins[0]}, B {wins[1]}, equal are "
-        f"{len(pairs) - sum(wins)}; mean OKS of people: A {means[0]:.3f}, B {means[1]:.3f}"
+        f"of {len(pairs)} images A wins {wins[0]}, B {wins[1]}, and {len(pairs) - sum(wins)} are "
+        f"equal; mean OKS of people: A {means[0]:.3f}, B {means[1]:.3f}"
     )
 
 

@@ -93,7 +93,8 @@ class RunReader:
             table = self.table = read_table(self.runs_dir)
             self._written |= {folder: _times(folder) for folder in table.unread}
         if not len(table.rows):
-            why = f": {table.faults[0]}" if table.faults else ""
+            absent = "" if self.runs_dir.is_dir() else ": there is no such folder"
+            why = f": {table.faults[0]}" if table.faults else absent
             raise ValueError(f"{self.runs_dir} holds no run that can be read{why}")
         first = values["run"] or str(table.rows.index[-1])
         second = {values["against"]} - {"", first}

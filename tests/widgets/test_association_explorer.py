@@ -27,7 +27,7 @@ from poselib.plots.style import ALERT, display_name
 from poselib.skeletons import CROWDPOSE
 from poselib.widgets.association_charts import draw_matrix, draw_strips
 from poselib.widgets.association_explorer import AssociationExplorer
-from poselib.widgets.association_settings import LEGEND
+from poselib.widgets.association_settings import LEGEND, parse_scales
 from poselib.widgets.decoding import DECODING, SECOND
 from poselib.widgets.images import UPLOAD
 
@@ -387,3 +387,21 @@ def test_given_options_are_those_of_the_predictor() -> None:
     assert "flip" not in explorer.code
     with pytest.raises(ValueError, match="association has no setting 'ordre'"):
         poselib.widgets.association(model, ordre="dataset")
+
+
+def test_scales_keep_their_digits_and_may_be_numbers() -> None:
+    third = 1 / 3
+    model = poselib.load(size=128, flip=False, scales=(1.0, third))
+    explorer = poselib.widgets.association(model, **{**START, "size": 0})
+    assert parse_scales(explorer.values["scales"]) == (1.0, third)
+    explorer = poselib.widgets.association(**START, scales=(1, 0.5))
+    assert explorer.values["scales"] == "1, 0.5" and "scales='1, 0.5'" in explorer.code
+    for wrong in (5, [None], "a"):
+        with pytest.raises(ValueError, match="scales must be numbers"):
+            poselib.widgets.association(**START, scales=wrong)
+
+
+def test_steps_are_numbers() -> None:
+    for wrong in (None, "all", -5):
+        with pytest.raises(ValueError, match="step"):
+            poselib.widgets.association(**START, step=wrong)

@@ -326,7 +326,9 @@ def test_samples_without_people_and_with_ignored_regions() -> None:
     assert changed[:250].mean() > 0.1 and not changed[262:].any()
     explorer.set(image=1)
     assert explorer.error is None and "0 people" in explorer.canvas.title
-    with pytest.raises(ValueError, match="no image to show"):
+    explorer.sheet.clicked = [-5.0, -5.0, 1.0]  # beside the sheet
+    assert explorer.values["image"] == 1
+    with pytest.raises(ValueError, match="a list of samples; the one given is empty"):
         dataset([])
 
 
@@ -368,6 +370,9 @@ def test_an_own_skeleton_is_a_name_in_the_code() -> None:
         ({"peple": (1, 2)}, "dataset has no setting 'peple'; known: people"),
         ({"keypoints": ("tail",)}, "keypoints cannot be"),
         ({"system": "other"}, "system cannot be 'other'"),
+        ({"people": 5}, "people must be two numbers, lowest and highest, not 5"),
+        ({"size": (1, "a")}, "size must be two numbers, lowest and highest"),
+        ({"crowding": (float("nan"), 1.0)}, "crowding must be from 0.0 to"),
     ],
 )
 def test_wrong_settings_are_named(given: dict[str, Any], message: str) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("anywidget")
@@ -34,12 +36,32 @@ def test_names_files_and_objects_are_models(tmp_path: Path) -> None:
 def test_other_kinds_are_refused_with_the_explorer_that_fits() -> None:
     skeleton = poselib.skeletons.COCO
     regressor = poselib.build("dekr", skeleton, backbone="hrnet_tiny")
-    with pytest.raises(ValueError, match=r"centers: poselib\.widgets\.regression shows it"):
+    with pytest.raises(
+        ValueError,
+        match=r"^association takes a system that groups .*poselib\.widgets\.regression shows it",
+    ):
         ModelSource(regressor, "association")
     single = replace(regressor, decode_options=None)
     with pytest.raises(ValueError, match=r"one person at a time: poselib\.widgets\.relations"):
         check_fits(single, "association")
     check_fits(regressor, "regression")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (5, "not int"),
+        (np.zeros((8, 8, 3)), "not ndarray"),
+        ([poselib], "not list"),
+        ("photo.jpg", "photo.jpg is an image or a video, which comes second"),
+        (Path("a.mp4"), "a.mp4 is an image or a video"),
+    ],
+)
+@pytest.mark.parametrize("function", ["association", "regression", "relations"])
+def test_what_is_no_model_is_refused_with_what_is(given: Any, message: str, function: str) -> None:
+    wanted = f"^{function} takes a model first: a name, a checkpoint file, a System or a Predictor"
+    with pytest.raises(ValueError, match=f"{wanted}.*{message}"):
+        getattr(poselib.widgets, function)(given)
 
 
 def test_only_weights_that_are_here_are_offered(tmp_path: Path, monkeypatch: object) -> None:

@@ -17,9 +17,15 @@ from matplotlib.figure import Figure
 
 import poselib
 from poselib.engine.checkpoints import save_system
+from poselib.engine.export.network import ExportedNetwork
 from poselib.skeletons import SKELETONS
 from poselib.systems import build
-from poselib.widgets.regression_controls import control_widgets, parse_cell, suit_controls
+from poselib.widgets.regression_controls import (
+    control_widgets,
+    parse_cell,
+    suit_controls,
+    views_of,
+)
 from poselib.widgets.regression_explorer import RegressionExplorer, regression
 from tests.analysis.factories import STANDING, build_tiny, known_people_system, standing
 
@@ -171,7 +177,7 @@ def test_a_model_is_named_by_its_file(tmp_path: Path) -> None:
     save_system(path, build_tiny(CROWDPOSE))
     explorer = regression()
     explorer.wait()
-    assert "no bundled model regresses poses" in explorer.status.value
+    assert "regression takes a system that regresses poses" in explorer.status.value
     assert explorer.code == "poselib.widgets.regression()"
     explorer.controls["model"].value = str(path)
     explorer.computed()
@@ -186,6 +192,19 @@ def test_other_systems_are_refused() -> None:
     grouping: Any = build("hae", CROWDPOSE, backbone="hrnet_tiny_light")
     with pytest.raises(ValueError, match=r"groups keypoints by tags: poselib.widgets.association"):
         regression(grouping)
+
+
+def test_a_graph_without_gradients_has_no_saliency() -> None:
+    system = build_tiny(CROWDPOSE)
+    exported = replace(system, model=ExportedNetwork.__new__(ExportedNetwork))
+    torch.nn.Module.__init__(exported.model)
+    assert set(views_of(system)) - set(views_of(exported)) == {"saliency", "activated pixels"}
+
+
+def test_sliders_are_asked_for_numbers() -> None:
+    for wrong in ("much", float("inf"), float("nan")):
+        with pytest.raises(ValueError, match="nms_distance"):
+            regression(min_score=0.2, nms_distance=wrong)
 
 
 def test_cells_that_are_none(adapting: RegressionExplorer) -> None:

@@ -27,6 +27,7 @@ from poselib.structures import Poses
 from poselib.systems import build
 from poselib.widgets import relations
 from poselib.widgets.relations_explorer import RelationExplorer
+from poselib.widgets.relations_settings import relation_controls
 
 TINY = {"backbone": "hrnet_tiny_light", "height": 64, "width": 64, "sigma": 1.0}
 FRAMES = SyntheticClips(ClipConfig(size=64, frames=5), 2, 3, POSETRACK18).cached()
@@ -219,8 +220,47 @@ def test_networks_without_an_extractor_show_poses_and_maps() -> None:
 def test_systems_of_whole_images_are_refused() -> None:
     with pytest.raises(ValueError, match=r"poselib\.widgets\.association shows it"):
         relations(load())
-    with pytest.raises(ValueError, match="no model that relates joints comes with poselib"):
+    with pytest.raises(ValueError, match="relations takes a system that sees one person at a time"):
         relations()
+    with pytest.raises(ValueError, match="relations takes a system that sees one person at a time"):
+        relations("")
+
+
+@pytest.mark.parametrize(
+    ("clip", "message"),
+    [
+        ([], "the one given is empty"),
+        ({0: CLIP}, "not dict"),
+        (b"abc", "not bytes"),
+        ([CLIP.frames[0], 5], "item 1 is int"),
+        ([np.zeros((8, 8, 3), np.uint8), np.zeros((9, 8, 3), np.uint8)], "differ in size"),
+    ],
+)
+def test_what_is_no_clip_is_refused_with_what_is(model: Predictor, clip: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^clip must be a Clip or several.*{message}"):
+        relations(model, clip).computed()
+
+
+def test_people_with_other_keypoints_are_refused(model: Predictor) -> None:
+    other = replace(CLIP.frames[0], keypoints=np.ones((1, 17, 3), np.float32))
+    wanted = "17 keypoints of each person; the system predicts the 15 of 'posetrack18'"
+    with pytest.raises(ValueError, match=wanted):
+        relations(model, other).computed()
+
+
+def test_clips_of_a_dataset_are_its_videos(model: Predictor) -> None:
+    explorer = relations(model, PersonClips(FRAMES, 2), number=1, frame=4)
+    assert explorer.controls["number"].max == 1 and explorer.computed().clip == FRAMES.videos[5]
+    explorer.controls["source"].value = "file"
+    explorer.controls["file"].value = "~nobody-here/a.mp4"  # of an unknown user
+    explorer.wait()
+    assert "nobody-here" in explorer.status.value and "Error" not in explorer.status.value
+
+
+def test_the_temperature_of_a_training_is_reached() -> None:
+    for temperature in (1e-4, 1.0, 500.0):
+        slider = relation_controls(POSETRACK18, temperature)["temperature"]
+        assert slider.value == temperature
 
 
 def test_clips_of_all_kinds(model: Predictor, tmp_path: Path) -> None:
@@ -271,5 +311,9 @@ def test_errors_are_sentences(
 def test_a_clip_is_as_given(model: Predictor) -> None:
     with pytest.raises(ValueError, match="frame must be from 0 to 4, not 7"):
         relations(model, CLIP, frame=7)
+    with pytest.raises(ValueError, match="mask must be left, top, right and bottom"):
+        relations(model, CLIP, mask=5)
+    with pytest.raises(ValueError, match="run cannot be 5; two numbers are wanted"):
+        relations(model, CLIP, run=5)
     with pytest.raises(ValueError, match="annotates the 15 keypoints"):
         relations(load(build("jre", "coco", **TINY), boxes=whole_box), FRAMES)

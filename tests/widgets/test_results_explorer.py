@@ -328,6 +328,11 @@ def test_each_view_is_a_figure(explorer: ResultsExplorer, view: str, runs: list[
 def test_an_empty_folder_is_said(tmp_path: Path) -> None:
     explorer = results(tmp_path / "absent")
     explorer.wait()
-    assert "holds no run that can be read" in explorer.status.value
+    assert "holds no run that can be read: there is no such folder" in explorer.status.value
+    for wrong in (5, None, ["runs"], ""):
+        with pytest.raises(ValueError, match="results takes the folder of the runs"):
+            results(wrong)
+    with pytest.raises(ValueError, match="view cannot be None; known: training"):
+        results(tmp_path, view=None)
     with pytest.raises(ValueError, match="has no setting 'sorted'"):
         results(tmp_path, sorted="AP")

@@ -64,7 +64,7 @@ EXPLORERS: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
             ("choose", "sort", "most people"),
             ("slide", "people", "End"),
             ("click", 0, 0.5, 0.4),
-            ("press", "Augment anew"),
+            ("press", "Augment again"),
             ("choose", "targets of", "dekr"),
             ("choose", "target", "offsets"),
             ("count", "epoch", 3),
@@ -84,7 +84,7 @@ EXPLORERS: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
             ("click", 1, 0.9, 0.9),
             ("click", 2, 0.5, 0.3),
             ("tick", "annotations"),
-            ("tick", "flip test"),
+            ("tick", "flip testing"),
         ],
     ),
     "results": (
