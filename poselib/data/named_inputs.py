@@ -20,7 +20,7 @@ def open_inputs(
     Args:
         names: as in ``image_folder.image_paths``; video files are known by their endings.
         folders: take all of them for videos: each folder is one, and its images are the frames;
-            patterns refer to folders and files.
+            patterns refer to folders and video files.
         fps: frames a second of folders, 25 if None.
 
     Returns:
@@ -38,14 +38,18 @@ def open_inputs(
     return [path for path in paths if path not in videos], videos
 
 
+def _is_video(name: str) -> bool:
+    return os.path.isdir(name) or is_video_file(Path(name))
+
+
 def _video_paths(names: Sequence[str | Path]) -> list[Path]:
     """Return the folders and files that names and patterns refer to, each once."""
     paths: dict[Path, Path] = {}
     for name in map(str, names):
         pattern = glob.has_magic(name) and not os.path.lexists(name)
-        found = sorted(glob.glob(name, recursive=True)) if pattern else [name]
+        found = [*filter(_is_video, sorted(glob.glob(name, recursive=True)))] if pattern else [name]
         if not found:
-            raise FileNotFoundError(f"no folder or file matches {name}")
+            raise FileNotFoundError(f"no folder or video file matches {name}")
         for path in map(Path, found):
             paths.setdefault(Path(os.path.abspath(path)), path)
     return list(paths.values())

@@ -18,10 +18,12 @@ from poselib.data.image_io import encode_image
 from poselib.data.readers.coco import write_results
 from poselib.engine.prefetch import Background
 from poselib.engine.stage_times import StageTimes, timed
+from poselib.ops.console import complain
 from poselib.ops.io import atomic_write, write_json
 from poselib.plots.poses import paint_poses
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
+from poselib.wording import counted
 
 RESULTS = ("images.json", "results.json", "coco.json", "poses.csv")
 # Bytes of a drawing's name before the ending, and a number where names repeat.
@@ -118,7 +120,7 @@ def predict_images(
     keypoint. ``coco.json`` has the images, by names relative to their common folder, and the people
     that are drawn, as annotation tools import them. Images are drawn and written while the next
     ones are predicted. If the prediction is interrupted, the files hold the images that were
-    predicted until then, and ``info.complete`` of both documents is false.
+    predicted until then, which is said, and ``info.complete`` of both documents is false.
 
     Args:
         find: calls ``on_found`` with the index and the people of each image, in any order.
@@ -158,10 +160,27 @@ def predict_images(
             find(samples, on_found=on_found, progress=progress)
     except BaseException:
         if found:
-            _write_poses(files, drawings, skeleton, found, written)
+            _keep(files, drawings, skeleton, found, written)
         raise
     _write_poses(files, drawings, skeleton, found, written)
     return [(len(drawn), len(kept)) for _, (kept, drawn) in sorted(found.items())]
+
+
+def _keep(
+    files: ImageFiles,
+    drawings: Sequence[Path],
+    skeleton: Skeleton,
+    found: Mapping[int, tuple[Poses, Poses]],
+    written: Collection[Path],
+) -> None:
+    """Write what an interrupted prediction found, and say so; what ended it is more important."""
+    kept = f"{len(found)} of {counted(len(files), 'image')}"
+    try:
+        _write_poses(files, drawings, skeleton, found, written)
+    except (OSError, ValueError) as error:
+        complain(f"the poses of {kept} are lost: {error}")
+    else:
+        complain(f"the poses of {kept} are in {drawings[0].parent}")
 
 
 def _write_poses(
@@ -181,6 +200,11 @@ def _write_poses(
     numbers, document = sorted(found), files.document(skeleton)
     images = document["images"] = [document["images"][number] for number in numbers]
     document["info"] = {"complete": len(images) == len(files)}
+    names = (drawings[number] for number in numbers)
+    shown = [{"drawing": path.name} if path in written else {} for path in names]
+    listed = [{**image, **drawing} for image, drawing in zip(images, shown, strict=True)]
+    # First what says that the others are not complete.
+    write_json(images_file, {**document, "images": listed})
     results: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     with csv_of_poses(csv_file, skeleton) as add_rows:
@@ -194,10 +218,6 @@ def _write_poses(
                 for n, person in enumerate(coco_poses(drawn), start=len(annotations) + 1)
             ]
     _write_coco(coco_file, {**document, "annotations": annotations})
-    for image, number in zip(images, numbers, strict=True):
-        if drawings[number] in written:
-            image["drawing"] = drawings[number].name
-    write_json(images_file, document)
     write_results(results, results_file)
 
 

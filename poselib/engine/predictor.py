@@ -236,7 +236,8 @@ class Predictor:
     def with_options(self, **options: Any) -> Predictor:
         """Return a predictor of the same system with other options of ``load``.
 
-        ``detector``, ``boxes``, ``device`` and ``speed`` that are None stay as they are.
+        ``detector``, ``boxes``, ``device`` and ``speed`` that are None stay as they are; a
+        ``detector`` takes the place of boxes, and the other way round.
 
         Raises:
             ValueError: an option is unknown or out of range.

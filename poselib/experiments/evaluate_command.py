@@ -81,7 +81,9 @@ def run(arguments: argparse.Namespace) -> str:
     dataset, name = open_labeled(vars(arguments), model.skeleton)
     model.system.check_dataset(dataset)
     boxes: Any = load(arguments.detector) if arguments.detector else None
-    if arguments.boxes:
+    if arguments.boxes and model.system.crop is None:
+        boxes = arguments.boxes  # refused below
+    elif arguments.boxes:
         boxes = given_boxes(arguments.boxes, dataset.image_ids)
     files = map(dataset.image_path, range(len(dataset)))
     tell_of_photographs("evaluate", "model", arguments.model, files)

@@ -28,7 +28,6 @@ from poselib.experiments.recipes import ABLATION, Recipe, read_recipes, trained_
 from poselib.experiments.resolved_parameters import settings_digest, starts_bundled
 from poselib.experiments.runs import KEPT
 from poselib.ops.io import read_json
-from poselib.wording import counted
 
 FRESH, STALE, DIRTY, MISSING, WAITING = "fresh", "stale", "dirty", "missing", "waiting"
 STATES = (FRESH, STALE, DIRTY, MISSING, WAITING)
@@ -153,10 +152,16 @@ def _made_otherwise(
                 return f"changed: {name}, now {wanted!r}"
             continue
         seeds = [each.seeds or _seeds(each.study, figures, notebooks, studies) for each in trained]
-        before, now = len(trained_files(values.get(name))), len(" ".join(seeds).split())
+        before, now = _seeds_of(values.get(name), figures / KEPT), sorted(" ".join(seeds).split())
         if before != now:
-            return f"changed: {name}, now {counted(now, 'trained system')} instead of {before}"
+            return f"changed: {name}, now seeds {' '.join(now)} instead of {' '.join(before)}"
     return ""
+
+
+def _seeds_of(value: object, kept: Path) -> list[str]:
+    """Return the seeds of the kept runs whose trained systems a parameter names."""
+    files = [kept / f"{Path(file).parent.name}.json" for file in trained_files(value)]
+    return sorted(str(read_json(file).get("seed")) for file in files if file.is_file())
 
 
 def _seeds(study: str, figures: Path, notebooks: Path, studies: Mapping[str, Recipe]) -> str:

@@ -68,8 +68,8 @@ def _reason_of_absence(data: str) -> str:
         )
     if data in SYNTHETIC:
         return (
-            "the dataset of this name has no files; poselib synthetic data/scenes --count 500 "
-            "writes some, for --data data/scenes"
+            "the dataset of this name has no files; poselib synthetic, whose --help says how, "
+            "writes images like its own, for --data FOLDER"
         )
     like = meant(data, DATASETS) or ";"
     return (

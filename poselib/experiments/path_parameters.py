@@ -76,7 +76,7 @@ def _found(name: str, path: str, folder: Path) -> str:
         return path
     if _exists(Path(path)):
         return path if name == "dataset" and _is_dataset(path) else str(Path(path).resolve())
-    model = re.fullmatch(_MODELS, name) and path.isidentifier()
+    model = re.fullmatch(_MODELS, name) and _is_model(path)
     read = is_skeleton_file(name, path) or re.fullmatch(_READ, name)
     if read and not (model or glob.has_magic(path)):
         raise FileNotFoundError(f"{name} {path} does not exist in {Path.cwd()} or {folder}")
@@ -86,6 +86,12 @@ def _found(name: str, path: str, folder: Path) -> str:
 def _exists(path: Path) -> bool:
     """Whether there is a file, a folder, or what matches a pattern."""
     return path.exists() or (glob.has_magic(str(path)) and any(glob.iglob(str(path))))
+
+
+def _is_model(name: str) -> bool:
+    from poselib.engine.weights.open import HUB  # imports PyTorch
+
+    return name.isidentifier() or name.startswith(HUB)
 
 
 def _is_dataset(name: str) -> bool:

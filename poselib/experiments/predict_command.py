@@ -202,7 +202,7 @@ def _check_output(folder: Path, inputs: Sequence[Path], outputs: Sequence[Path])
     from poselib.experiments.run_record import RUN
 
     check_output(folder, folder=True)
-    if (folder / RUN).is_file():
+    if (folder / RUN).is_file() and any(map(os.path.lexists, outputs)):
         raise ValueError(f"--out {folder}: holds a run, whose results these would replace")
     sources = {path.resolve() for path in inputs}
     for path in outputs:

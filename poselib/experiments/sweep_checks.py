@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from poselib.experiments.parameters import check_preset, notebook_parameters, parse_options
+from poselib.experiments.path_parameters import is_skeleton_file
 from poselib.experiments.sweep import PlannedRun, Sweep
+from poselib.skeletons import get_skeleton
 
 _TRAINING = ("preset", "system", "dataset", "options", "recipe")
 # What a sweep sets of each run, or would have all runs write.
@@ -96,7 +98,13 @@ def _check(values: Mapping[str, Any], folder: Path, elsewhere: bool) -> None:
         "translation": values.get("translation"),
     }
     settings = get_preset(str(values["preset"]), dataset, system, **sized)
-    settings.with_recipe(**parse_options(str(values["recipe"])))
+    recipe = parse_options(str(values["recipe"]))
+    if "seed" in recipe:
+        raise ValueError(f"recipe: seed cannot be set: {_OWN['seed']}")
+    settings.with_recipe(**recipe)
+    if skeleton := str(values.get("skeleton") or ""):
+        file = is_skeleton_file("skeleton", skeleton)
+        get_skeleton(folder / skeleton if file else skeleton)
     if dataset not in DATASETS:
         # Synthetic images are rendered when they are needed: nothing is opened here.
         settings.open_dataset(dataset, "test")

@@ -49,7 +49,8 @@ def run(arguments: argparse.Namespace) -> tuple[str, int]:
     check_unique("sweep files", [path.resolve() for path in arguments.sweeps])
     check_output(arguments.runs, folder=True)
     runs = [each for path in arguments.sweeps for each in _plans(path, arguments)]
-    check_runs_can_begin(runs, arguments.device or "", elsewhere=bool(arguments.scheduler))
+    left = [run for run in runs if run.record(arguments.runs) is None]
+    check_runs_can_begin(left, arguments.device or "", elsewhere=bool(arguments.scheduler))
     keep = None
     if arguments.keep:
         check_output(arguments.keep, folder=True)

@@ -21,7 +21,7 @@ from poselib.experiments.loading import describe
 from poselib.papers.preset import Preset
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses
-from poselib.systems import System
+from poselib.systems import System, known_options
 
 # Rates reported besides average precision, from ``association_errors``.
 RATES = ("association_error", "not_found_rate", "false_positive_rate")
@@ -137,12 +137,10 @@ def transfer(
     Returns:
         Metrics: ``images``, ``px`` of the network input, ``found``, detections with a score of 0.3
         or more per image, and where there are annotations ``AP``, ``AP50``, ``AR``, and ``RATES``,
-        counted before refinement if the system refines poses.
+        counted before refinement if that is an option of the system, as of grouped poses.
     """
-    try:
-        variants = [system, with_options(system, refine=False)]
-    except ValueError:  # of another system, or one whose refinement is a network
-        variants = [system]
+    refines = system.crop is None and "refine" in known_options(system.name)
+    variants = [system, with_options(system, refine=False)] if refines else [system]
     detections, *others = predict_variants(
         variants,
         domain.images,

@@ -27,8 +27,10 @@ def test_patterns_refer_to_folders_of_frames_and_each_is_a_video_once(
     names = ["day*", "night", tmp_path / "night", "day [1]", "./night/../day 2"]
     images, videos = open_inputs(names, folders=True, fps=10)
     assert images == [] and [*map(str, videos)] == ["day 2", "day [1]", "night"]
+    (tmp_path / "notes.txt").touch()
+    assert [*open_inputs(["n*"], folders=True)[1]] == [Path("night")]
     assert all([frame.time for frame in video] == [0, 0.1] for video in videos.values())
-    with pytest.raises(FileNotFoundError, match=r"no folder or file matches w[?]lk"):
+    with pytest.raises(FileNotFoundError, match=r"no folder or video file matches w[?]lk"):
         open_inputs(["w?lk"], folders=True)
     with pytest.raises(FileNotFoundError, match="absent does not exist"):
         open_inputs(["absent"], folders=True)

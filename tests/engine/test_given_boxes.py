@@ -34,6 +34,12 @@ def test_a_file_whose_detections_are_all_of_others_is_refused(tmp_path: Path) ->
             given_boxes(path, [4])
 
 
+def test_people_without_a_score_are_not_said_to_be_of_another_kind(tmp_path: Path) -> None:
+    file = tmp_path / "logits.json"
+    file.write_text(json.dumps([{**BOX, "category_id": 1, "score": -2.3}]))
+    assert found(file) == 0
+
+
 def test_people_among_others_and_images_without_any_are_fine(tmp_path: Path) -> None:
     assert found(written(tmp_path / "mixed.json", 7, 1, 1)) == 2
     assert found(written(tmp_path / "none.json")) == 0

@@ -109,7 +109,7 @@ def test_nothing_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ended", [KeyboardInterrupt, SystemExit, OSError])
 def test_an_interrupted_prediction_keeps_what_was_found(
-    tmp_path: Path, ended: type[BaseException]
+    tmp_path: Path, ended: type[BaseException], capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("1.png", "2.png", "3.png"):
         (tmp_path / name).write_bytes(encode_image(np.zeros((40, 48, 3), np.uint8), ".png"))
@@ -132,6 +132,13 @@ def test_an_interrupted_prediction_keeps_what_was_found(
         assert document["info"]["complete"] is False
     drawn = [image["drawing"] for image in images["images"] if "drawing" in image]
     assert sorted(path.name for path in out.glob("*.png")) == drawn
+    assert f"the poses of 2 of 3 images are in {out}" in capsys.readouterr().err
+    (out / "coco.json").unlink()
+    (out / "coco.json").mkdir()
+    with pytest.raises(ended):  # not the fault of the file
+        predict_images(backwards(until), files, [out / f"{n}.png" for n in (1, 2, 3)], COCO)
+    assert "the poses of 2 of 3 images are lost" in capsys.readouterr().err
+    (out / "coco.json").rmdir()
     predict_images(backwards(poses_of), files, [out / f"{n}.png" for n in (1, 2, 3)], COCO)
     images = json.loads((out / "images.json").read_text())
     assert images["info"]["complete"] and len(images["images"]) == 3

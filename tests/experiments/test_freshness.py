@@ -236,20 +236,22 @@ def test_parameters_that_a_recipe_changed_make_stale(house: Path) -> None:
 
 
 def test_a_study_with_other_seeds_makes_stale_what_takes_its_trained_systems(house: Path) -> None:
-    two = "../runs/train-a/x.safetensors ../runs/train-b/x.safetensors"
-    edit(house / "figures" / "toy.json", given={"preset": two})
+    for seed in (0, 1, 2):
+        about = {"id": f"train-{seed}", "seed": seed}
+        (house / "figures" / "runs" / f"train-{seed}.json").write_text(json.dumps(about))
+    files = [f"../runs/train-{name}/x.safetensors" for name in ("0", "1", "no")]
+    edit(house / "figures" / "toy.json", given={"preset": " ".join(files)})
     write_notebook(house / "notebooks" / "14_ablation.ipynb", cell("seeds = '0 1'", "parameters"))
     entry: dict[str, Any] = {"notebook": "03_toy", "figures": ["toy.csv"]}
-    recipe(house, **entry, parameters={"preset": "{study:row}"})
-    assert only(house).state == FRESH
-    about = house / "figures" / "study.json"
-    about.write_text(json.dumps({"given": {"seeds": "0 1 2"}}))
-    reason = "changed: preset, now 3 trained systems instead of 2"
-    assert (only(house).state, only(house).because) == (STALE, reason)
+    for named in ("{study:row}", "{study:row:1 0} ../runs/train-no/x.safetensors"):
+        recipe(house, **entry, parameters={"preset": named})
+        assert only(house).state == FRESH
     recipe(house, **entry, parameters={"preset": "{study:row:0 2}"})
-    assert only(house).state == FRESH
-    recipe(house, **entry, parameters={"preset": "{study:row:2}"})
-    assert only(house).because == "changed: preset, now 1 trained system instead of 2"
+    reason = "changed: preset, now seeds 0 2 instead of 0 1"
+    assert (only(house).state, only(house).because) == (STALE, reason)
+    recipe(house, **entry, parameters={"preset": "{study:row}"})
+    (house / "figures" / "study.json").write_text(json.dumps({"given": {"seeds": "0 1 2"}}))
+    assert only(house).because == "changed: preset, now seeds 0 1 2 instead of 0 1"
 
 
 def test_changed_files_of_data_make_stale_and_absent_ones_do_not(house: Path) -> None:

@@ -62,8 +62,9 @@ def test_one_path_is_the_callers(home: Path, notebook: str, name: str) -> None:
 
 @pytest.mark.parametrize(("notebook", "name"), cases(SEVERAL))
 def test_each_of_several_paths_is_the_callers(home: Path, notebook: str, name: str) -> None:
-    value = "a.pt  own/b=1.pt dekr_w32_coco"
-    assert given(notebook, name, value) == f"{home}/a.pt  {home}/own/b=1.pt dekr_w32_coco"
+    value = "a.pt  own/b=1.pt dekr_w32_coco hf:owner/name@main"
+    expected = f"{home}/a.pt  {home}/own/b=1.pt dekr_w32_coco hf:owner/name@main"
+    assert given(notebook, name, value) == expected
     with pytest.raises(FileNotFoundError, match=rf"{name} own/gone\.pt does not exist in"):
         given(notebook, name, "a.pt own/gone.pt")
 

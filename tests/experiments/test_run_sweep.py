@@ -149,6 +149,8 @@ def test_bad_input_is_refused_before_anything_runs(
         (("--device", "foo"), "unknown device 'foo'; known: 'auto', 'cpu', 'cuda'"),
         (("-p", "device", "foo"), "unknown device 'foo'; known: 'auto', 'cpu', 'cuda'"),
         (("-p", "dataset", "nope"), "unknown dataset 'nope'; known: synthetic, crowd, "),
+        (("-p", "skeleton", "nope"), "unknown skeleton 'nope'"),
+        (("-p", "recipe", "seed=7"), "recipe: seed cannot be set: each row is run with all seeds"),
         (("-p", "dataset", "coco"), "dataset 'coco' needs its folder: there is no data_dir ''"),
         (("-p", "dataset", "coco", "-p", "data_dir", "x"), "there is no data_dir 'x'"),
         (("--preset", "paper"), "this preset is for real data: name a dataset and its data_dir"),
@@ -165,6 +167,17 @@ def test_what_a_training_would_refuse_is_refused_before_it_begins(
     path.write_text(json.dumps({**content, "rows": {"one": {}}}))
     assert main(["sweep", str(path), "--runs", str(tmp_path / "runs"), *words]) == 2
     assert message in capsys.readouterr().err and not (tmp_path / "runs").exists()
+
+
+def test_what_finished_runs_name_is_not_looked_for(
+    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run,) = plan(read_sweep(sweep), [0], {}, ["good"])
+    command = ["sweep", str(sweep), "--seeds", "0", "--rows", "good", "--device", "cuda:9"]
+    command += ["--runs", str(tmp_path / "runs")]
+    assert main(command) == 2 and "device" in capsys.readouterr().err
+    write_finished(tmp_path / "runs", run)
+    assert main(command) == 0 and "done before" in capsys.readouterr().out
 
 
 def test_parameters_that_rows_state_are_named(
