@@ -139,13 +139,16 @@ def show_validation(
     return show_panels(panels, system.skeleton, title=title)
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Path, *, only_checked: bool = False) -> None:
     """Raise ValueError if a training or an evaluation cannot write its results into a folder.
 
     Those that ``poselib predict`` left there, which have the same name, are not replaced.
+
+    Args:
+        only_checked: data are checked alone, which writes no results.
     """
     check_output(folder, folder=True)
-    alone = not (folder / "run.json").exists()
+    alone = not only_checked and not (folder / "run.json").exists()
     if alone and all((folder / name).is_file() for name in PREDICTED):
         raise ValueError(f"--out {folder}: holds predictions, whose {RESULTS} would be replaced")
 

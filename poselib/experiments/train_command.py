@@ -97,10 +97,9 @@ def run(arguments: argparse.Namespace) -> str:
     from poselib.engine.training_log import check_tensorboard
     from poselib.experiments.own_results import check_folder
     from poselib.experiments.own_training import describe_plan
-    from poselib.ops.io import check_output
 
     out, device = Path(arguments.out), get_device(arguments.device)
-    check_output(out, folder=True) if arguments.check else check_folder(out)
+    check_folder(out, only_checked=arguments.check)
     if arguments.tensorboard:
         check_tensorboard()
     if arguments.processes > 1 and not arguments.check and not launched():

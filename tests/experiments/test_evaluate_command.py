@@ -139,6 +139,9 @@ def test_predictions_are_not_replaced(
     said = refusal(capsys, command, "--data", folder, "--out", tmp_path)
     assert "holds predictions, whose results.json would be replaced" in said
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(PREDICTED)
+    if command == "train":  # a check writes no results
+        main(["train", "--data", str(folder), "--out", str(tmp_path), "--check"])
+        assert "holds predictions" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
