@@ -160,27 +160,16 @@ def predict_images(
             find(samples, on_found=on_found, progress=progress)
     except BaseException:
         if found:
-            _keep(files, drawings, skeleton, found, written)
+            kept = f"{len(found)} of {counted(len(files), 'image')}"
+            try:
+                _write_poses(files, drawings, skeleton, found, written)
+            except (OSError, ValueError) as error:  # what ended the prediction is more important
+                complain(f"the poses of {kept} are lost: {error}")
+            else:
+                complain(f"the poses of {kept} are in {drawings[0].parent}")
         raise
     _write_poses(files, drawings, skeleton, found, written)
     return [(len(drawn), len(kept)) for _, (kept, drawn) in sorted(found.items())]
-
-
-def _keep(
-    files: ImageFiles,
-    drawings: Sequence[Path],
-    skeleton: Skeleton,
-    found: Mapping[int, tuple[Poses, Poses]],
-    written: Collection[Path],
-) -> None:
-    """Write what an interrupted prediction found, and say so; what ended it is more important."""
-    kept = f"{len(found)} of {counted(len(files), 'image')}"
-    try:
-        _write_poses(files, drawings, skeleton, found, written)
-    except (OSError, ValueError) as error:
-        complain(f"the poses of {kept} are lost: {error}")
-    else:
-        complain(f"the poses of {kept} are in {drawings[0].parent}")
 
 
 def _write_poses(

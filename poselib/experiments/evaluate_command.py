@@ -81,10 +81,9 @@ def run(arguments: argparse.Namespace) -> str:
     dataset, name = open_labeled(vars(arguments), model.skeleton)
     model.system.check_dataset(dataset)
     boxes: Any = load(arguments.detector) if arguments.detector else None
-    if arguments.boxes and model.system.crop is None:
-        boxes = arguments.boxes  # refused below
-    elif arguments.boxes:
-        boxes = given_boxes(arguments.boxes, dataset.image_ids)
+    if arguments.boxes:  # of a system of whole images they are refused below, unread
+        of_people = model.system.crop is not None
+        boxes = given_boxes(arguments.boxes, dataset.image_ids) if of_people else arguments.boxes
     files = map(dataset.image_path, range(len(dataset)))
     tell_of_photographs("evaluate", "model", arguments.model, files)
     timing = StageTimes() if arguments.timing else None

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from poselib.engine.video_metrics import OTHER_METRICS, PART_METRICS
+from poselib.experiments import ablation_checks
 from poselib.experiments.ablation import (
     final_losses,
     read_ablation,
@@ -25,6 +26,7 @@ from poselib.experiments.training import init_system
 from poselib.metrics.pck import PARTS
 from poselib.papers.catalog import PAPERS
 from poselib.papers.published import published_table
+from poselib.plots import seeds
 from poselib.plots.seeds import show_ablation
 
 SWEEPS = Path(__file__).resolve().parents[2] / "notebooks" / "sweeps"
@@ -239,3 +241,7 @@ def test_a_term_that_a_run_lacks_is_named(tmp_path: Path) -> None:
         training_losses([run], "pull")
     with pytest.raises(ValueError, match="no term 'AP'"):
         training_losses([run], "AP")
+
+
+def test_an_ablation_may_have_as_many_losses_as_a_figure() -> None:
+    assert ablation_checks._CURVES == seeds._CURVES
