@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,7 @@ class CodeBase:
         excluded: Iterable[str] = (),
         chosen: Chosen | None = None,
         instead: Mapping[Place, Place] | None = None,
+        apart: Collection[tuple[str, str]] = (),
     ) -> set[Place]:
         """Return all definitions that some refer to, directly or through others, and these.
 
@@ -67,17 +68,18 @@ class CodeBase:
             excluded: modules, or packages of modules, that are not entered.
             chosen: see ``Chosen``.
             instead: definitions that stand for others.
+            apart: pairs of packages; what the first one refers to in the second is not followed.
         """
-        beside, other = tuple(excluded), instead or {}
-        found: set[Place] = set()
-        waiting = list(roots)
+        beside, other, found, waiting = tuple(excluded), instead or {}, set[Place](), list(roots)
         while waiting:
             place = waiting.pop()
             place = other.get(place, place)
             if place in found or any(_within(place[0], each) for each in beside):
                 continue
             found.add(place)
-            waiting += self.references(place, chosen)
+            into = [second for first, second in apart if _within(place[0], first)]
+            referred = self.references(place, chosen)
+            waiting += [r for r in referred if not any(_within(r[0], each) for each in into)]
         return found
 
     def references(self, place: Place, chosen: Chosen | None = None) -> frozenset[Place]:

@@ -10,7 +10,7 @@ import ast
 import gc
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,16 +19,14 @@ from typing import Any
 
 import poselib
 from poselib.experiments.code_base import Chosen, CodeBase, Place, form_of, read_source
-from poselib.experiments.named_files import file_digest
-from poselib.experiments.resolved_parameters import settings_digest, starts_bundled, systems_built
 from poselib.ops.io import read_json
 
 _PACKAGE = Path(poselib.__file__).resolve().parent
 # They name, record and execute, and do not change what a run computes.
 _RECORDING = (
     "provenance", "runs", "parameters", "own_results", "fingerprint", "code_base", "plain",
-    "identity", "named_files", "resolved_parameters", "run_record", "kept_runs",
-    "notebooks", "kernels", "failed_cells", "run_worker", "run_sweep", "clusters",
+    "identity", "executed_code", "named_files", "resolved_parameters", "run_record", "kept_runs",
+    "notebooks", "kernels", "failed_cells", "run_worker", "reused_weights", "run_sweep", "clusters",
     "sweep_progress", "sweep_report", "sweep_checks", "path_parameters", "ablation_checks",
 )  # fmt: skip
 _BESIDE = (
@@ -48,6 +46,10 @@ _BUNDLED = ("poselib.engine.checkpoints", "BUNDLED")
 # Mappings by the names of systems and of datasets, whose other entries a run does not use.
 _SYSTEMS = (("poselib.systems", "SYSTEMS"), ("poselib.systems", "_OPTIONS"))
 _DATASETS = (("poselib.data.real_datasets", "DATASETS"), ("poselib.data.catalog", "SYNTHETIC"))
+# What evaluates, and what a system decodes with: the weights do not follow from it.
+_EVALUATING = ("poselib.engine.evaluate",)
+_DECODING = (("poselib.systems", "poselib.decoders"),)
+_TRAINING = ("poselib.engine.train", "train")
 _DIGITS = 8
 NOTEBOOK = "notebook"  # instead of a module: the cells
 
@@ -115,15 +117,49 @@ def notebook_fingerprint(
         FileNotFoundError: there is no such notebook.
         ValueError: it is no notebook, or its code is not Python.
     """
-    source = read_source(NOTEBOOK, _code(Path(notebook)))
-    base, chosen = _code_base(package), _chosen(frozenset(systems), frozenset(datasets))
+    excluded = (*_BESIDE, *_PAPERS) if drawing else (*_BESIDE, *_PAPERS, *_DRAWING)
+    chosen = _chosen(frozenset(systems), frozenset(datasets))
+    cells, reached = _executed(Path(notebook), package, excluded, chosen)
+    found = _digests(package, reached, files, chosen, bundled=bundled)
+    return Fingerprint({**found, NOTEBOOK: _digest(map(form_of, cells))})
+
+
+@lru_cache(maxsize=256)
+@_uncollected()
+def weights_digest(
+    notebook: Path,
+    content: str,
+    systems: tuple[str, ...],
+    datasets: tuple[str, ...],
+    bundled: bool,
+    package: Path = _PACKAGE,
+) -> str:
+    """Return a digest of the code that the weights follow from which a notebook trains.
+
+    That is its fingerprint without what evaluates and decodes. It is empty for a notebook that
+    trains nothing. Arguments are those of ``notebook_fingerprint`` and ``fingerprint_of_now``.
+    """
+    excluded = (*_BESIDE, *_PAPERS, *_DRAWING, *_EVALUATING)
+    chosen = _chosen(frozenset(systems), frozenset(datasets))
+    cells, reached = _executed(notebook, package, excluded, chosen, _DECODING)
+    if _TRAINING not in reached:
+        return ""
+    found = _digests(package, reached, (), chosen, bundled=bundled)
+    return Fingerprint({**found, NOTEBOOK: _digest(map(form_of, cells))}).digest
+
+
+def _executed(
+    notebook: Path,
+    package: Path,
+    excluded: Iterable[str],
+    chosen: Chosen,
+    apart: Collection[tuple[str, str]] = (),
+) -> tuple[list[ast.stmt], set[Place]]:
+    """Return the statements of a notebook and all definitions that they reach."""
+    source, base = read_source(NOTEBOOK, _code(notebook)), _code_base(package)
     cells = [*source.rest, *(each for several in source.definitions.values() for each in several)]
     roots = {place for cell in cells for place in base.uses(cell, source) if place[0] != NOTEBOOK}
-    excluded = (*_BESIDE, *_PAPERS) if drawing else (*_BESIDE, *_PAPERS, *_DRAWING)
-    reached = base.reached(roots, excluded, chosen, _INSTEAD)
-    found = _digests(package, reached, files, chosen, bundled=bundled)
-    found[NOTEBOOK] = _digest(map(form_of, cells))
-    return Fingerprint(found)
+    return cells, base.reached(roots, excluded, chosen, _INSTEAD, apart)
 
 
 @lru_cache(maxsize=64)
@@ -185,70 +221,11 @@ def _digests(
     return found
 
 
-def files_of(notebook: Path, params: Mapping[str, Any]) -> list[Path]:
-    """Return the files that a notebook of figures reads: of its study, and the published numbers.
-
-    Args:
-        notebook: its file.
-        params: its parameters, such as ``study`` and ``paper``.
-    """
-    study, paper = params.get("study"), params.get("paper")
-    sweep = notebook.parent / "sweeps" / f"{study}.json"
-    found = [sweep] if study and sweep.is_file() else []
-    if found and not paper:
-        ablation: Any = read_json(sweep).get("ablation", {})
-        paper = ablation.get("paper")
-    published = _PACKAGE / "papers" / "published" / f"{paper}.csv"
-    return [*found, published] if paper and published.is_file() else found
-
-
 def _siblings(base: CodeBase, reached: Iterable[Place]) -> list[Path]:
     """Return the files of data that have the names of modules and lie beside them."""
     files = [base.file(module) for module in sorted({module for module, _ in reached})]
     beside = (file.with_suffix(kind) for file in files if file for kind in (".csv", ".json"))
     return [path for path in beside if path.is_file()]
-
-
-def executed_code(
-    params: Mapping[str, Any],
-    others: Iterable[Mapping[str, Any]] = (),
-    *,
-    drawing: bool = True,
-    folder: Path = Path(),
-) -> dict[str, Any]:
-    """Return the fingerprint of the notebook or command that runs, as JSON holds it.
-
-    It is empty without either, for a notebook whose cells are not plain Python, so that no result
-    is lost, and for the preset smoke, whose numbers mean nothing.
-
-    Args:
-        params: its parameters, with the name of the notebook as ``notebook``, or with the
-            ``command``, ``python -m MODULE`` and options.
-        others: the parameters of the runs that it reads, see ``systems_built``.
-        drawing: see ``notebook_fingerprint``.
-        folder: of the notebook; Jupyter runs it there.
-
-    Returns:
-        ``digest`` and ``modules`` of the fingerprint, the ``systems`` and ``datasets`` that it is
-        of, and ``settings``, a digest of what the preset resolves to.
-    """
-    if command := params.get("command"):
-        found = module_fingerprint(module_of(str(command)))
-        return {"digest": found.digest, "modules": dict(found.modules)}
-    file = folder / f"{params.get('notebook')}.ipynb"
-    if params.get("preset") == "smoke" or not file.is_file():
-        return {}
-    systems = sorted(systems_built(params, others, drawing=drawing, folder=folder))
-    datasets = [str(params["dataset"])] if params.get("dataset") else []
-    bundled = drawing or starts_bundled(params)
-    try:
-        files = tuple(files_of(file, params)) if drawing else ()
-        which = tuple(systems), tuple(datasets), files, drawing, bundled
-        found = fingerprint_of_now(file.resolve(), file_digest(file), *which)
-    except (ValueError, OSError):
-        return {}
-    about = {"systems": systems, "datasets": datasets, "settings": settings_digest(params)}
-    return {"digest": found.digest, **about, "modules": dict(found.modules)}
 
 
 @lru_cache(maxsize=256)

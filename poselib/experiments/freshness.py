@@ -12,13 +12,13 @@ import pandas as pd
 
 from poselib.experiments.fingerprint import (
     Fingerprint,
-    files_of,
     fingerprint_of_now,
     module_fingerprint,
     module_of,
 )
 from poselib.experiments.named_files import (
     file_digest,
+    files_of,
     folders_read,
     parameter_digests,
     trained_files,

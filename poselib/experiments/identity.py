@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from poselib.experiments.fingerprint import executed_code
+from poselib.experiments.executed_code import executed_code
 from poselib.experiments.parameters import (
     Scalar,
     notebook_parameters,
@@ -42,7 +42,7 @@ def planned_id(notebook: Path, given: Mapping[str, Scalar]) -> str:
     """
     defaults = notebook_parameters(notebook)
     values = {**defaults, **given}
-    params = {"notebook": notebook.stem, **recorded_values(values, notebook.parent)}
+    params, code = meaning(notebook, given)
     digests = params.get("digests", {})
     counted = {
         # Of files the content counts, wherever they lie.
@@ -50,8 +50,14 @@ def planned_id(notebook: Path, given: Mapping[str, Scalar]) -> str:
         for name, value in values.items()
         if name in params and (value or not _same(value, defaults[name]))
     }
-    code = executed_code(params, drawing=False, folder=notebook.parent)
     return f"{unnumbered(notebook)}-{_digest(counted, _PARAMETERS)}-{basis(params, code)}"
+
+
+def meaning(notebook: Path, given: Mapping[str, Scalar]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what is recorded of a notebook's run: all parameters, and ``executed_code`` of now."""
+    values = {**notebook_parameters(notebook), **given}
+    params = {"notebook": notebook.stem, **recorded_values(values, notebook.parent)}
+    return params, executed_code(params, drawing=False, folder=notebook.parent)
 
 
 def basis(params: Mapping[str, Any], code: Mapping[str, Any]) -> str:

@@ -9,8 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import poselib
 from poselib.ops.io import read_json, write_json
 
+_PACKAGE = Path(poselib.__file__).resolve().parent
 # Of larger files the digest is kept on disk, so that a file is read once for all processes.
 _LARGE = 4_000_000  # bytes
 _BLOCK = 1 << 20
@@ -18,6 +20,23 @@ _DIGITS = 12
 _FILES = re.compile(r"checkpoints?(_\w+)?|pretrained|annotations|image_info|results")
 _TRAINED = (".safetensors", ".pt")
 _SEPARATORS = {"pretrained": ",", "checkpoints": None}  # None: white space
+
+
+def files_of(notebook: Path, params: Mapping[str, Any]) -> list[Path]:
+    """Return the files that a notebook of figures reads: of its study, and the published numbers.
+
+    Args:
+        notebook: its file.
+        params: its parameters, such as ``study`` and ``paper``.
+    """
+    study, paper = params.get("study"), params.get("paper")
+    sweep = notebook.parent / "sweeps" / f"{study}.json"
+    found = [sweep] if study and sweep.is_file() else []
+    if found and not paper:
+        ablation: Any = read_json(sweep).get("ablation", {})
+        paper = ablation.get("paper")
+    published = _PACKAGE / "papers" / "published" / f"{paper}.csv"
+    return [*found, published] if paper and published.is_file() else found
 
 
 def folders_read(values: Mapping[str, Any]) -> list[Path]:

@@ -18,7 +18,13 @@ from poselib.experiments.fingerprint import module_of
 from poselib.experiments.kept_runs import keep_run
 from poselib.experiments.notebooks import NotebookError, is_newer, run_notebook
 from poselib.experiments.parameters import Scalar, notebook_parameters
-from poselib.experiments.reproduction import Execution, Folders, Reproduction, open_execution
+from poselib.experiments.reproduction import (
+    Execution,
+    Folders,
+    Reproduction,
+    Training,
+    open_execution,
+)
 from poselib.experiments.run_sweep import DAY, Outcome, execute_runs
 from poselib.experiments.runs import new_id
 from poselib.experiments.study import Study
@@ -52,7 +58,7 @@ class End:
 def describe(plan: Reproduction, workers: int = 1) -> str:
     """Return what is to be done, why, and about how long it takes, in lines."""
     lines = [f"trainings: {len(plan.trainings)}"]
-    lines += [f"  {_training(each.run)}: {_span(each.seconds)}" for each in plan.trainings]
+    lines += [f"  {_training(each.run)}: {_how(each)}" for each in plan.trainings]
     lines.append(f"notebooks and commands: {len(plan.executions)}")
     for each in plan.executions:
         lines.append(f"  {each.call}: {_span(each.seconds)}")
@@ -206,6 +212,12 @@ def _about(outcome: Outcome) -> str:
 
 def _training(run: PlannedRun) -> str:
     return f"{name_of(run)}, preset {run.parameters.get('preset', 'of its notebook')}"
+
+
+def _how(training: Training) -> str:
+    if training.weights:
+        return f"evaluated again, with the weights of {training.weights}"
+    return _span(training.seconds)
 
 
 def _span(seconds: float | None) -> str:

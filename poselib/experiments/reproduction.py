@@ -20,6 +20,7 @@ from poselib.experiments.parameters import (
 from poselib.experiments.provenance import provenance
 from poselib.experiments.recipes import ABLATION, Recipe, read_recipes, select_figures
 from poselib.experiments.recorded_times import RecordedTimes
+from poselib.experiments.reused_weights import earlier_training
 from poselib.experiments.run_record import RunRecord
 from poselib.experiments.study import Study, open_study
 from poselib.experiments.sweep import PlannedRun
@@ -28,10 +29,18 @@ from poselib.ops.io import read_json
 
 @dataclass(frozen=True)
 class Training:
-    """A training that is to be executed, and how long it may take; None if nothing tells."""
+    """A training that is to be executed.
+
+    Attributes:
+        run: it.
+        seconds: how long it may take; None if nothing tells.
+        weights: the id of an earlier run whose weights it evaluates again instead of training:
+            see ``reused_weights``; empty if there is none.
+    """
 
     run: PlannedRun
     seconds: float | None
+    weights: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,7 +138,7 @@ def plan_reproduction(
     made = {name for _, some in asked for name in some}
     waiting = {run.run_id: run for each in executions for run in each.waiting}
     return Reproduction(
-        tuple(Training(run, plans.times.training(run)) for run in waiting.values()),
+        tuple(map(plans.training, waiting.values())),
         executions,
         tuple(states[name] for name in sorted(wanted - made - left)),
         tuple(states[name] for name in sorted(wanted & left)),
@@ -185,6 +194,11 @@ class _Plans:
             runs += self.runs(recipe.study)
             waiting += self.unevaluated(parameters, self.runs(recipe.study))
         return Execution(recipe, parameters, because, trained, tuple(runs), tuple(waiting), seconds)
+
+    def training(self, run: PlannedRun) -> Training:
+        if earlier := earlier_training(run, self.folders.runs):
+            return Training(run, None, earlier.id)
+        return Training(run, self.times.training(run))
 
     def parameters(self, recipe: Recipe) -> dict[str, Scalar]:
         """Return those of a recipe, those that its figures were last made with, and the preset."""

@@ -17,6 +17,7 @@ from poselib.wording import shown
 Params = Mapping[str, Any]
 RUN, METRICS, LINES = "run.json", "metrics.json", "metrics.jsonl"
 EVALUATIONS = "evaluations.json"
+WEIGHTS_OF = "weights_of.json"  # of the run that trained, where another did
 _NOT_LOSSES = ("seconds", "lr")
 
 
@@ -49,7 +50,10 @@ class RunRecord:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What is recorded at its start: time, seed, code, commit, versions, machine."""
+        """What is recorded at its start: time, seed, code, commit, versions, machine.
+
+        Where another run trained its weights, that one's are ``weights_of``.
+        """
         return read_json(self.folder / RUN)
 
     @property

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from poselib.experiments.notebooks import NotebookError, run_notebook
+from poselib.experiments.reused_weights import take_up_weights
 from poselib.experiments.sweep import PlannedRun
 
 _DEVICES = "CUDA_VISIBLE_DEVICES"
@@ -67,6 +68,8 @@ def execute_run(
             os.environ[_DEVICES] = _mine(gpus)
         values = {**run.parameters, **folders, "runs_dir": str(runs_dir), "run_id": run.run_id}
         try:
+            if earlier := take_up_weights(run, runs_dir):
+                output.write(f"{run.run_id}: evaluates again what {earlier.id} trained\n")
             run_notebook(run.notebook, log.parent, values, timeout, stream=output, name=run.run_id)
         except (NotebookError, ValueError, OSError) as error:
             output.write(f"{error}\n")

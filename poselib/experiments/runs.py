@@ -22,17 +22,18 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from poselib.experiments.fingerprint import Fingerprint, executed_code
+from poselib.experiments.executed_code import executed_code
+from poselib.experiments.fingerprint import Fingerprint
 from poselib.experiments.identity import OPTIONS, is_as_planned
 from poselib.experiments.kept_runs import KEPT as KEPT
 from poselib.experiments.kept_runs import in_default_folder, keep_run, trained_folders
 from poselib.experiments.plain import plain as plain
 from poselib.experiments.provenance import provenance
 from poselib.experiments.resolved_parameters import PARAMS
-from poselib.experiments.run_record import RUN, Params
+from poselib.experiments.run_record import RUN, WEIGHTS_OF, Params
 from poselib.experiments.run_record import RunRecord as RunRecord
 from poselib.experiments.run_record import load_run as load_run
-from poselib.ops.io import atomic_write, write_json
+from poselib.ops.io import atomic_write, read_json, write_json
 from poselib.plots.small_png import reduce_colors
 
 _DPI, _LARGE = 150, 50_000  # px an inch, bytes
@@ -72,6 +73,8 @@ def start_run(
     folder.mkdir(parents=True, exist_ok=run_id is not None)
     write_json(folder / PARAMS, values)
     about = {"name": name, "notebook": notebook, "started": _now(), "seed": values.get("seed")}
+    if (folder / WEIGHTS_OF).is_file():
+        about["weights_of"] = read_json(folder / WEIGHTS_OF)
     write_json(folder / RUN, {"id": folder.name, **about, "code": code, **provenance()})
     return RunRecord(folder, name, values)
 

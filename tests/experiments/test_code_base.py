@@ -11,10 +11,10 @@ import poselib
 from poselib.experiments.code_base import CodeBase, Place, form_of, read_source
 from poselib.experiments.fingerprint import (
     Fingerprint,
-    files_of,
     module_fingerprint,
     notebook_fingerprint,
 )
+from poselib.experiments.named_files import files_of
 
 PACKAGE = Path(poselib.__file__).parent
 TRAIN = PACKAGE.parent / "notebooks" / "03_train.ipynb"
