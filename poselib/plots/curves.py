@@ -19,6 +19,7 @@ _STYLES = ("-", "--", "-.", ":")
 _METRICS = ("AP", "AP50", "AP75", "AR")
 # Losses are averaged over a tenth of the training, but over at most so many lines.
 _SMOOTH = 15
+_NO_LOSS = "No loss was recorded: one is every log_every steps, and the training was shorter."
 
 
 @style.theme
@@ -27,7 +28,8 @@ def show_training(
 ) -> Figure:
     """Draw the loss and its terms, the validation metrics and the learning rate over the steps.
 
-    Losses are averaged over neighboring lines; single values are drawn pale.
+    Losses are averaged over neighboring lines; single values are drawn pale. Of a training that is
+    too short for any, a sentence says so.
 
     Args:
         records: lines of ``metrics.jsonl``: training lines hold ``step``, ``loss``, its terms and
@@ -35,8 +37,10 @@ def show_training(
             drawn where given, or else all metrics.
 
     Raises:
-        ValueError: no line holds a ``step`` and a ``loss``.
+        ValueError: a line with a ``loss`` lacks its ``step``.
     """
+    if pd.DataFrame(records).get("loss", pd.Series(dtype=float)).isna().all():
+        return style.sentence(_NO_LOSS, title)
     training, validation = training_lines(records)
     count = 1 + (not validation.empty) + ("lr" in training)
     figure = style.new_figure(3.5, style.WIDTH, title)
@@ -45,12 +49,18 @@ def show_training(
     if not validation.empty:
         draw_validation(axes[1], validation)
     if "lr" in training:
-        training["lr"].plot(ax=axes[-1], color=LINES[0], title="learning rate")
+        marker = _marker(training)
+        training["lr"].plot(ax=axes[-1], color=LINES[0], marker=marker, title="learning rate")
         axes[-1].ticklabel_format(axis="y", scilimits=(-2, 3))
         axes[-1].yaxis.get_offset_text().set_fontsize(style.SMALL)
     for ax in axes:
         ax.set_xlabel("optimizer step")
     return figure
+
+
+def _marker(lines: pd.DataFrame) -> str:
+    """A single value is no line: it is drawn as a point."""
+    return "o" if len(lines) == 1 else ""
 
 
 def training_lines(
@@ -105,6 +115,7 @@ def draw_losses(ax: Axes, training: pd.DataFrame) -> None:
     ).mean()
     for i, name in enumerate(losses):
         options: dict[str, Any] = {"color": INK if i == 0 else LINES[(i - 1) % len(LINES)]}
+        options["marker"] = _marker(losses)
         ax.plot(losses.index, losses[name], **options, alpha=0.18, linewidth=0.7)
         options["linestyle"] = _STYLES[i % len(_STYLES)]
         ax.plot(mean.index, mean[name], **options, linewidth=1.6, label=name)

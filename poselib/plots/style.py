@@ -88,9 +88,8 @@ def person_colors(count: int) -> tuple[Color, ...]:
 
 
 def partner_colors(people: int, partners: ArrayLike) -> list[Color]:
-    """Return the colors of detections (P,): that of the annotated person each was matched to.
-
-    Those without a partner (-1) get colors that none of the ``people`` annotated has.
+    """Return the colors of detections (P,): that of the annotated person each was matched to, or,
+    without a partner (-1), one that none of the ``people`` annotated has.
     """
     given = np.asarray(partners, dtype=np.int64)
     colors = person_colors(people + len(given))
@@ -106,10 +105,7 @@ def side_color(color: Color, side: str) -> Color:
 
 
 def to_pale_gray(image: NDArray[np.uint8], strength: float = 0.55) -> NDArray[np.uint8]:
-    """Return an image (3, H, W) uint8 as pale gray, so that colors drawn over it carry meaning.
-
-    ``strength`` in [0, 1] is how far the gray is moved to white.
-    """
+    """Return an image (3, H, W) uint8 as gray, moved to white by ``strength`` in [0, 1]."""
     gray = image.astype(np.float32).mean(axis=0)
     pale = (1 - strength) * gray + strength * 255
     return np.repeat(pale[None].round().astype(np.uint8), 3, axis=0)
@@ -131,6 +127,14 @@ def new_figure(height: float, width: float = WIDTH, title: str = "") -> Figure:
     FigureCanvasAgg(figure)  # a bare Figure has no canvas that can draw
     if title:
         figure.suptitle(wrapped(title, width / 1.3), color=INK)
+    return figure
+
+
+@theme
+def sentence(text: str, title: str = "") -> Figure:
+    """Return a figure of a sentence, for where there is nothing to draw."""
+    figure = new_figure(1.2 if title else 0.8, title=title)
+    figure.text(0.02, 0.4, wrapped(text, WIDTH), va="center", fontsize=TEXT)
     return figure
 
 

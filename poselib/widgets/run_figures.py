@@ -45,7 +45,7 @@ def run_figure(values: Mapping[str, Any], found: Found) -> Figure:
             measured_on=first.measured_on,
             title=first.heading,
         )
-    return _sentence(found.fault or f"{found.runs[0].id}: nothing to draw in this view")
+    return style.sentence(found.fault or f"{found.runs[0].id}: nothing to draw in this view")
 
 
 def _images(values: Mapping[str, Any], found: Found) -> Figure | None:
@@ -68,13 +68,4 @@ def _gains(found: Found) -> Figure:
     ax = figure.subplots()
     draw_image_gains(ax, found.pairs["gain"], "A", "B")
     ax.set_title(summary_of(found.pairs))
-    return figure
-
-
-@style.theme
-def _sentence(text: str) -> Figure:
-    figure = style.new_figure(0.8)
-    ax = figure.subplots()
-    ax.set_axis_off()
-    ax.text(0.0, 0.5, style.wrapped(text, style.WIDTH), va="center", fontsize=style.TEXT)
     return figure

@@ -60,10 +60,22 @@ def test_one_line_and_a_loss_of_zero_have_no_place_on_a_logarithmic_axis():
     np.testing.assert_array_equal(rate.lines[0].get_xydata(), [[1, 0.1]])
 
 
-def test_records_without_a_loss_are_refused():
-    for lines in ([], [{"step": 1, "AP": 0.3}], [{"loss": 1.0}]):
-        with pytest.raises(ValueError, match="'step' and 'loss'"):
-            show_training(lines)
+def test_a_single_value_is_a_point(records):
+    losses, rate = show_training([{"step": 1, "loss": 0.5, "lr": 0.1}]).axes
+    assert [line.get_marker() for line in (*losses.lines, *rate.lines)] == ["o", "o", "o"]
+    assert {line.get_marker() for line in show_training(records).axes[0].lines} <= {"", "None"}
+
+
+def test_a_training_too_short_for_a_record_has_a_sentence():
+    for lines in ([], pd.DataFrame(), [{"step": 1, "AP": 0.3}], [{"step": 1, "loss": None}]):
+        figure = show_training(lines, title="2 steps")
+        assert not figure.axes and "the training was shorter" in figure.texts[0].get_text()
+        assert figure.get_suptitle() == "2 steps"
+
+
+def test_lines_without_a_step_are_refused():
+    with pytest.raises(ValueError, match="'step' and 'loss'"):
+        show_training([{"loss": 1.0}])
 
 
 def test_powers_of_ten_are_set_as_such(records):
