@@ -16,14 +16,13 @@ import pytest
 import poselib
 from poselib.engine import trainer
 from poselib.engine.train import train
-from poselib.experiments import fingerprint, provenance
+from poselib.experiments import fingerprint, provenance, run_worker
 from poselib.experiments.fingerprint import notebook_fingerprint, weights_digest
 from poselib.experiments.identity import basis, meaning
 from poselib.experiments.kept_runs import keep_run, load_kept
 from poselib.experiments.parameters import notebook_parameters
 from poselib.experiments.reused_weights import CHECKPOINT, earlier_training, take_up_weights
 from poselib.experiments.run_record import load_run
-from poselib.experiments.run_worker import execute_run, log_of
 from poselib.experiments.runs import start_run
 from poselib.experiments.sweep import PlannedRun, plan, read_sweep
 from poselib.experiments.training import init_system
@@ -206,14 +205,31 @@ def test_the_name_of_the_checkpoint_is_that_of_trainings() -> None:
     assert CHECKPOINT == trainer.CHECKPOINT
 
 
-@pytest.mark.notebooks
+def test_a_worker_takes_weights_up_before_it_begins(
+    planned: PlannedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier, begun = made_before(planned, tmp_path / "runs"), []
+
+    def begin(*_: Any, **__: Any) -> None:
+        begun.append((tmp_path / "runs" / planned.run_id / CHECKPOINT).read_bytes())
+
+    monkeypatch.setattr(run_worker, "run_notebook", begin)
+    assert (
+        run_worker.execute_run(planned, tmp_path / "runs", {}, 60).state == "failed"
+    )  # no results
+    assert begun == [b"weights"]
+    log = run_worker.log_of(planned, tmp_path / "runs").read_text()
+    assert log == f"{planned.run_id}: evaluates again what {earlier.name} trained\n"
+
+
 def test_a_changed_decoder_evaluates_again_and_trains_nothing(
     planned: PlannedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = tmp_path / "runs"
     monkeypatch.chdir(tmp_path)
     given = {"device": "cpu", "runs_dir": str(runs), "run_id": planned.run_id}
-    exec(SHORT, {**notebook_parameters(planned.notebook), **planned.parameters, **given})
+    namespace = {**notebook_parameters(planned.notebook), **planned.parameters, **given}
+    exec(SHORT, {**namespace})
     first = load_run(runs / planned.run_id)
     metrics, losses, about = first.metrics, first.losses, first.about
     assert "weights_of" not in about
@@ -224,13 +240,13 @@ def test_a_changed_decoder_evaluates_again_and_trains_nothing(
     write_json(first.folder / "metrics.json", {**metrics, "AP": 0.9})
     first.folder.rename(runs / earlier)
 
-    assert execute_run(planned, runs, {}, 300).state == "done"
+    assert take_up_weights(planned, runs) is not None
+    exec(SHORT, {**namespace})
     again = load_run(runs / planned.run_id)
     # The time of the training too: it was not gone on with.
     assert again.metrics == metrics and again.losses == losses
     origin = again.about["weights_of"]
     assert origin["id"] == earlier and origin["git_commit"] == about["git_commit"]
-    assert f"evaluates again what {earlier} trained" in log_of(planned, runs).read_text()
     kept = load_kept(keep_run(again, tmp_path / "figures"))
     assert kept.about["weights_of"] == origin == read_json(again.folder / "weights_of.json")
 
