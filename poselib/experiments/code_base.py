@@ -1,7 +1,6 @@
 """The definitions of a package's sources, and which others each of them refers to.
 
-Sources are read, not imported. Of a definition its normalized form counts: comments, docstrings,
-type hints and formatting do not.
+Sources are read, not imported.
 """
 
 from __future__ import annotations
@@ -9,35 +8,21 @@ from __future__ import annotations
 import ast
 import copy
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-# A module and the name of a definition in it. The empty name is the module itself: what it does
-# when it is imported.
-Place = tuple[str, str]
+from poselib.experiments.module_source import (
+    FUNCTIONS,
+    Place,
+    Source,
+    all_imports,
+    form_of,
+    imports_of,
+    read_source,
+)
+
 # Mappings, such as that of all systems by their names, of which only some entries count: those
 # whose key, or the first part of it, is among the texts.
 Chosen = Mapping[Place, frozenset[str]]
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_ASSIGNED = (ast.Assign, ast.AnnAssign, ast.AugAssign)
-
-
-@dataclass
-class Source:
-    """The top level of a module.
-
-    Attributes:
-        module: its full name.
-        definitions: by name, the statements that define it.
-        imports: by the name they have here, what is imported.
-        rest: all other statements.
-    """
-
-    module: str
-    definitions: dict[str, list[ast.stmt]] = field(default_factory=dict)
-    imports: dict[str, Place] = field(default_factory=dict)
-    rest: list[ast.stmt] = field(default_factory=list)
 
 
 class CodeBase:
@@ -59,7 +44,7 @@ class CodeBase:
         excluded: Iterable[str] = (),
         chosen: Chosen | None = None,
         instead: Mapping[Place, Place] | None = None,
-        apart: Collection[tuple[str, str]] = (),
+        not_called: Collection[tuple[str, str]] = (),
     ) -> set[Place]:
         """Return all definitions that some refer to, directly or through others, and these.
 
@@ -68,19 +53,27 @@ class CodeBase:
             excluded: modules, or packages of modules, that are not entered.
             chosen: see ``Chosen``.
             instead: definitions that stand for others.
-            apart: pairs of packages; what the first one refers to in the second is not followed.
+            not_called: pairs of packages; functions of the second that the first refers to are
+                not entered from there. Classes are: they may hold options and defaults.
         """
-        beside, other, found, waiting = tuple(excluded), instead or {}, set[Place](), list(roots)
+        beside, other = tuple(excluded), instead or {}
+        found: set[Place] = set()
+        waiting = list(roots)
         while waiting:
             place = waiting.pop()
             place = other.get(place, place)
             if place in found or any(_within(place[0], each) for each in beside):
                 continue
             found.add(place)
-            into = [second for first, second in apart if _within(place[0], first)]
-            referred = self.references(place, chosen)
-            waiting += [r for r in referred if not any(_within(r[0], each) for each in into)]
+            closed = [second for first, second in not_called if _within(place[0], first)]
+            for each in self.references(place, chosen):
+                if not (self._is_function(each) and any(_within(each[0], c) for c in closed)):
+                    waiting.append(each)
         return found
+
+    def _is_function(self, place: Place) -> bool:
+        module, name = place
+        return bool(name) and isinstance(self.source(module).definitions[name][0], FUNCTIONS)
 
     def references(self, place: Place, chosen: Chosen | None = None) -> frozenset[Place]:
         """Return what a definition refers to, and the module itself, which its import executes."""
@@ -100,7 +93,7 @@ class CodeBase:
 
     def uses(self, tree: ast.AST, source: Source) -> set[Place]:
         """Return the definitions that a piece of code of a module refers to."""
-        scope = {**source.imports, **_imports(_all_imports(tree))}
+        scope = {**source.imports, **imports_of(all_imports(tree))}
         found = set()
         for first, *rest in _chains(tree):
             if first in source.definitions:
@@ -167,87 +160,6 @@ class CodeBase:
         return None
 
 
-def read_source(module: str, text: str) -> Source:
-    """Read the top level of a module from its text.
-
-    Raises:
-        ValueError: it is not Python.
-    """
-    try:
-        tree = ast.parse(text)
-    except SyntaxError as error:
-        raise ValueError(f"{module} is not Python: {error}") from error
-    found = Source(module)
-    for statement in _Normalized().visit(tree).body:
-        if isinstance(statement, ast.Import | ast.ImportFrom) or _for_types(statement):
-            found.imports |= _imports(_all_imports(statement))
-        elif names := _names(statement):
-            for name in names:
-                found.definitions.setdefault(name, []).append(statement)
-        else:
-            found.imports |= _imports(_all_imports(statement))
-            found.rest.append(statement)
-    return found
-
-
-class _Normalized(ast.NodeTransformer):
-    """Takes away what does not change what code computes."""
-
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        return None if is_text else self.generic_visit(node)
-
-    def visit_arg(self, node: ast.arg) -> ast.arg:
-        node.annotation = None
-        return node
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        node.returns = None
-        return self.generic_visit(node)
-
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
-        node.returns = None
-        return self.generic_visit(node)
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
-        node.annotation = ast.Constant(None)  # a field of a dataclass stays one
-        return self.generic_visit(node)
-
-
-def _names(statement: ast.stmt) -> list[str]:
-    """Return the names that a statement defines."""
-    if isinstance(statement, (*_FUNCTIONS, ast.ClassDef)):
-        return [statement.name]
-    if not isinstance(statement, _ASSIGNED):
-        return []
-    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-    nodes = [node for target in targets for node in ast.walk(target)]
-    return [node.id for node in nodes if isinstance(node, ast.Name)]
-
-
-def _for_types(statement: ast.stmt) -> bool:
-    test = statement.test if isinstance(statement, ast.If) else None
-    return isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"
-
-
-def _all_imports(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
-
-
-def _imports(nodes: Iterable[ast.Import | ast.ImportFrom]) -> dict[str, Place]:
-    found: dict[str, Place] = {}
-    for node in nodes:
-        for alias in node.names:
-            if isinstance(node, ast.ImportFrom):
-                found[alias.asname or alias.name] = (node.module or "", alias.name)
-            elif alias.asname:
-                found[alias.asname] = (alias.name, "")
-            else:
-                top = alias.name.partition(".")[0]
-                found[top] = (top, "")
-    return found
-
-
 def _chains(tree: ast.AST) -> Iterator[list[str]]:
     """Yield all names that are read, each with the attributes that are taken of it."""
     waiting: list[ast.AST] = [tree]
@@ -281,15 +193,6 @@ def _first_text(key: ast.expr | None) -> object:
     while isinstance(key, ast.Tuple) and key.elts:
         key = key.elts[0]
     return key.value if isinstance(key, ast.Constant) else None
-
-
-def form_of(node: Any) -> str:
-    """Return code as text that is the same in all versions of Python: without absent parts."""
-    if isinstance(node, ast.AST):
-        parts = ((name, getattr(node, name, None)) for name in node._fields)
-        stated = (f"{k}={form_of(v)}" for k, v in parts if v is not None and v != [])
-        return f"{type(node).__name__}({', '.join(stated)})"
-    return f"[{', '.join(map(form_of, node))}]" if isinstance(node, list) else repr(node)
 
 
 def _dump(statements: Iterable[ast.stmt]) -> str:

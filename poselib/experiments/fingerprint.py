@@ -18,16 +18,18 @@ from pathlib import Path
 from typing import Any
 
 import poselib
-from poselib.experiments.code_base import Chosen, CodeBase, Place, form_of, read_source
+from poselib.experiments.code_base import Chosen, CodeBase
+from poselib.experiments.module_source import Place, form_of, read_source
 from poselib.ops.io import read_json
 
 _PACKAGE = Path(poselib.__file__).resolve().parent
 # They name, record and execute, and do not change what a run computes.
 _RECORDING = (
-    "provenance", "runs", "parameters", "own_results", "fingerprint", "code_base", "plain",
-    "identity", "executed_code", "named_files", "resolved_parameters", "run_record", "kept_runs",
-    "notebooks", "kernels", "failed_cells", "run_worker", "reused_weights", "run_sweep", "clusters",
-    "sweep_progress", "sweep_report", "sweep_checks", "path_parameters", "ablation_checks",
+    "provenance", "runs", "parameters", "own_results", "fingerprint", "code_base", "module_source",
+    "executed_code", "plain", "identity", "named_files", "resolved_parameters", "run_record",
+    "kept_runs", "notebooks", "kernels", "failed_cells", "run_worker", "reused_weights",
+    "run_sweep", "clusters", "sweep_progress", "sweep_report", "sweep_checks", "path_parameters",
+    "ablation_checks",
 )  # fmt: skip
 _BESIDE = (
     "poselib.wording",
@@ -46,7 +48,7 @@ _BUNDLED = ("poselib.engine.checkpoints", "BUNDLED")
 # Mappings by the names of systems and of datasets, whose other entries a run does not use.
 _SYSTEMS = (("poselib.systems", "SYSTEMS"), ("poselib.systems", "_OPTIONS"))
 _DATASETS = (("poselib.data.real_datasets", "DATASETS"), ("poselib.data.catalog", "SYNTHETIC"))
-# What evaluates, and what a system decodes with: the weights do not follow from it.
+# What evaluates, and the functions that a system decodes with: weights do not follow from them.
 _EVALUATING = ("poselib.engine.evaluate",)
 _DECODING = (("poselib.systems", "poselib.decoders"),)
 _TRAINING = ("poselib.engine.train", "train")
@@ -153,13 +155,13 @@ def _executed(
     package: Path,
     excluded: Iterable[str],
     chosen: Chosen,
-    apart: Collection[tuple[str, str]] = (),
+    not_called: Collection[tuple[str, str]] = (),
 ) -> tuple[list[ast.stmt], set[Place]]:
     """Return the statements of a notebook and all definitions that they reach."""
     source, base = read_source(NOTEBOOK, _code(notebook)), _code_base(package)
     cells = [*source.rest, *(each for several in source.definitions.values() for each in several)]
     roots = {place for cell in cells for place in base.uses(cell, source) if place[0] != NOTEBOOK}
-    return cells, base.reached(roots, excluded, chosen, _INSTEAD, apart)
+    return cells, base.reached(roots, excluded, chosen, _INSTEAD, not_called)
 
 
 @lru_cache(maxsize=64)

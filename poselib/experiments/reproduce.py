@@ -215,8 +215,8 @@ def _training(run: PlannedRun) -> str:
 
 
 def _how(training: Training) -> str:
-    if training.weights:
-        return f"evaluated again, with the weights of {training.weights}"
+    if training.weights_of:
+        return f"evaluated again, with the weights of {training.weights_of}"
     return _span(training.seconds)
 
 

@@ -20,7 +20,7 @@ from poselib.experiments.parameters import (
 from poselib.experiments.provenance import provenance
 from poselib.experiments.recipes import ABLATION, Recipe, read_recipes, select_figures
 from poselib.experiments.recorded_times import RecordedTimes
-from poselib.experiments.reused_weights import earlier_training
+from poselib.experiments.reused_weights import earlier_training, weights_basis
 from poselib.experiments.run_record import RunRecord
 from poselib.experiments.study import Study, open_study
 from poselib.experiments.sweep import PlannedRun
@@ -34,13 +34,13 @@ class Training:
     Attributes:
         run: it.
         seconds: how long it may take; None if nothing tells.
-        weights: the id of an earlier run whose weights it evaluates again instead of training:
+        weights_of: the id of an earlier run whose weights it evaluates again instead of training:
             see ``reused_weights``; empty if there is none.
     """
 
     run: PlannedRun
     seconds: float | None
-    weights: str = ""
+    weights_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ class _Plans:
         return Execution(recipe, parameters, because, trained, tuple(runs), tuple(waiting), seconds)
 
     def training(self, run: PlannedRun) -> Training:
-        if earlier := earlier_training(run, self.folders.runs):
+        if earlier := earlier_training(run, self.folders.runs, weights_basis(run)):
             return Training(run, None, earlier.id)
         return Training(run, self.times.training(run))
 
@@ -229,7 +229,7 @@ class _Plans:
 
     def absent(self, record: RunRecord | None) -> bool:
         """Whether a training is to be executed: unfinished, or dirty where that can be mended."""
-        return record is None or (self.clean and bool(record.about.get("git_changed")))
+        return record is None or (self.clean and record.uncommitted)
 
     def unevaluated(
         self, parameters: Mapping[str, Scalar], runs: Sequence[PlannedRun]

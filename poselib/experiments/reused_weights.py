@@ -9,62 +9,84 @@ training code. Its notebook resumes that training at its end and evaluates it by
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from poselib.experiments.identity import meaning
+from poselib.experiments.identity import is_as_planned, meaning
 from poselib.experiments.run_record import LINES, METRICS, RUN, WEIGHTS_OF, RunRecord, load_run
 from poselib.experiments.sweep import PlannedRun
-from poselib.ops.io import atomic_write, write_json
+from poselib.ops.io import write_json
 
 # As in ``engine.trainer``, with which torch would be imported.
 CHECKPOINT = "checkpoint.pt"
-_ORIGIN = ("id", "started", "git_commit", "git_changed", "versions", "machine")
+_ABOUT = ("id", "started", "git_commit", "git_changed", "versions", "machine")
+_TRAINED = ("train_seconds", "steps", "precision")  # metrics of the training itself
 
 
-def earlier_training(run: PlannedRun, runs_dir: Path | str) -> RunRecord | None:
+def weights_basis(run: PlannedRun) -> str:
+    """Return what the weights of a planned run follow from besides its parameters, as text.
+
+    It is empty for a run that trains nothing, and where code or files have changed since the plan.
+    Ask the process that planned it: sources are read once in each.
+    """
+    params, code = meaning(run.notebook, run.parameters)
+    return _basis(params, code) if is_as_planned(run.run_id, params, code) else ""
+
+
+def earlier_training(run: PlannedRun, runs_dir: Path | str, basis: str) -> RunRecord | None:
     """Return the newest finished run whose weights a planned run would train again, if any.
 
     One whose folder lacks its checkpoint is left out, and so is one that was made from changes that
-    no commit has, unless there are such changes now.
+    no commit has, unless there are such changes now. There is none for a run that has begun.
+
+    Args:
+        basis: ``weights_basis`` of the run.
     """
-    params, code = meaning(run.notebook, run.parameters)
-    if not code.get("weights"):
+    folder = Path(runs_dir) / run.run_id
+    if not basis or ((folder / RUN).exists() and not (folder / METRICS).exists()):
         return None
-    wanted = _trained(params, code)
     found = [
         record
         for record in _same_parameters(run, Path(runs_dir))
-        if _trained(record.params, record.about.get("code", {})) == wanted
-        and (not record.about.get("git_changed") or _uncommitted())
+        if _basis(record.params, record.about.get("code")) == basis
+        and (not record.uncommitted or _uncommitted())
     ]
-    return max(found, key=lambda record: record.about["started"], default=None)
+    return max(found, key=lambda record: str(record.about["started"]), default=None)
 
 
-def take_up_weights(run: PlannedRun, runs_dir: Path | str) -> RunRecord | None:
-    """Put the checkpoint of an earlier training into the folder of a run that has not begun.
+def take_up_weights(run: PlannedRun, runs_dir: Path | str, basis: str) -> RunRecord | None:
+    """Begin the folder of a run with the checkpoint of an earlier training.
 
     Its losses come with it. Validations on the way do not: they would be by other code.
 
+    Args:
+        basis: ``weights_basis`` of the run.
+
     Returns:
         The earlier training, or None where there is nothing to take up.
+
+    Raises:
+        OSError: a file cannot be read or written; then the run's folder is not there.
+        ValueError: the losses cannot be read.
     """
     folder = Path(runs_dir) / run.run_id
-    if (folder / RUN).exists() or (folder / CHECKPOINT).exists():
+    if folder.exists() or (earlier := earlier_training(run, runs_dir, basis)) is None:
         return None
-    if (earlier := earlier_training(run, runs_dir)) is None:
-        return None
-    folder.mkdir(parents=True, exist_ok=True)
-    losses = [line for line in earlier.history if "loss" in line]
-    with atomic_write(folder / LINES) as new:
-        new.write_text("".join(f"{json.dumps(line)}\n" for line in losses), encoding="utf-8")
-    about = earlier.about
-    origin = about.get("weights_of") or {name: about.get(name) for name in _ORIGIN}
-    write_json(folder / WEIGHTS_OF, origin)
-    with atomic_write(folder / CHECKPOINT, durable=True) as new:
-        shutil.copyfile(earlier.folder / CHECKPOINT, new)
+    unfinished = folder.with_name(f".{folder.name}")  # a folder appears as a whole
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    try:
+        kept = [line for line in earlier.history if "loss" in line or "lr" in line]
+        text = "".join(f"{json.dumps(line)}\n" for line in kept)
+        (unfinished / LINES).write_text(text, encoding="utf-8")
+        write_json(unfinished / WEIGHTS_OF, _origin(earlier))
+        _link(earlier.folder / CHECKPOINT, unfinished / CHECKPOINT)
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
     return earlier
 
 
@@ -75,18 +97,39 @@ def _same_parameters(run: PlannedRun, runs_dir: Path) -> Iterator[RunRecord]:
         if path.parent.name != run.run_id and path.with_name(CHECKPOINT).is_file():
             try:
                 record = load_run(path.parent)
+                if isinstance(record.about.get("code"), dict) and record.as_planned:
+                    yield record
             except (OSError, ValueError):
                 continue
-            if record.as_planned:
-                yield record
+
+
+def _basis(params: Mapping[str, Any], code: Any) -> str:
+    if not code or not code.get("weights"):
+        return ""
+    content = [code["weights"], code.get("settings"), params.get("digests", {})]
+    return json.dumps(content, sort_keys=True)
+
+
+def _origin(earlier: RunRecord) -> dict[str, Any]:
+    """Return who trained: not a run that took up weights itself."""
+    about = earlier.about
+    if "weights_of" in about:
+        return dict(about["weights_of"])
+    metrics = earlier.metrics
+    trained = {name: metrics[name] for name in _TRAINED if name in metrics}
+    named = {name: about.get(name) for name in _ABOUT}
+    return {**named, "weights": about["code"]["weights"], "metrics": trained}
+
+
+def _link(source: Path, target: Path) -> None:
+    """Copy a checkpoint without its room on disk: it is replaced as a whole, and never changed."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _uncommitted() -> bool:
     from poselib.experiments.provenance import provenance  # imports torch, and is seldom needed
 
     return bool(provenance()["git_changed"])
-
-
-def _trained(params: Mapping[str, Any], code: Mapping[str, Any]) -> list[Any]:
-    """Return what the weights follow from besides the parameters."""
-    return [code.get("weights"), code.get("settings"), params.get("digests", {})]

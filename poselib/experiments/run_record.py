@@ -57,6 +57,12 @@ class RunRecord:
         return read_json(self.folder / RUN)
 
     @property
+    def uncommitted(self) -> bool:
+        """Whether it, or who trained its weights, was made from changes that no commit has."""
+        about = self.about
+        return any(each.get("git_changed") for each in (about, about.get("weights_of") or {}))
+
+    @property
     def as_planned(self) -> bool:
         """Whether code, settings and files were those that its id states: see ``identity``."""
         return is_as_planned(self.id, self.params, self.about.get("code", {}))
@@ -95,8 +101,14 @@ class RunRecord:
         append_line(self.folder / LINES, plain(values, "metrics"))
 
     def finish(self, metrics: Params) -> None:
-        """Write the results, which makes the run a finished one."""
-        write_json(self.folder / METRICS, plain(metrics, "metrics"))
+        """Write the results, which makes the run a finished one.
+
+        Where another run trained its weights, the metrics of the training are those of that one.
+        """
+        found, origin = plain(metrics, "metrics"), self.folder / WEIGHTS_OF
+        trained = read_json(origin).get("metrics", {}) if origin.is_file() else {}
+        found |= {name: value for name, value in trained.items() if name in found}
+        write_json(self.folder / METRICS, found)
 
 
 def thinned(lines: Sequence[Mapping[str, Any]], most: int = 40) -> list[dict[str, Any]]:

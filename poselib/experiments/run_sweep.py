@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from poselib.experiments.clusters import Cluster, open_cluster
 from poselib.experiments.parameters import notebook_parameters
+from poselib.experiments.reused_weights import weights_basis
 from poselib.experiments.run_worker import Ended, end_runs, execute_run
 from poselib.experiments.run_worker import log_of as log_of
 from poselib.experiments.sweep import PlannedRun
@@ -150,6 +151,7 @@ class _Sweep:
             self.timeout,
             self.cluster.threads,
             self.cluster.gpus,
+            weights_basis(run),
             key=f"{run.run_id}-{secrets.token_hex(4)}",
             pure=False,
             retries=0,  # what a cell raises it would raise again

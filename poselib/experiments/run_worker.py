@@ -44,6 +44,7 @@ def execute_run(
     timeout: float,
     threads: int | None = None,
     gpus: Sequence[str] = (),
+    weights: str = "",
 ) -> Ended:
     """Execute a run in a kernel of its own, unless it is finished.
 
@@ -56,6 +57,7 @@ def execute_run(
         timeout: seconds that one cell may take.
         threads: of the run; by default what the environment of the worker says.
         gpus: of this machine, as ``CUDA_VISIBLE_DEVICES`` names them: the worker takes one.
+        weights: ``reused_weights.weights_basis`` of the run; empty to train in any case.
     """
     log = log_of(run, runs_dir)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -67,9 +69,8 @@ def execute_run(
         if gpus:
             os.environ[_DEVICES] = _mine(gpus)
         values = {**run.parameters, **folders, "runs_dir": str(runs_dir), "run_id": run.run_id}
+        _take_up(run, runs_dir, weights, output)
         try:
-            if earlier := take_up_weights(run, runs_dir):
-                output.write(f"{run.run_id}: evaluates again what {earlier.id} trained\n")
             run_notebook(run.notebook, log.parent, values, timeout, stream=output, name=run.run_id)
         except (NotebookError, ValueError, OSError) as error:
             output.write(f"{error}\n")
@@ -77,6 +78,15 @@ def execute_run(
     if run.record(runs_dir) is None:
         return Ended("failed", "the notebook ended without an error, and the run is not finished")
     return Ended("done")
+
+
+def _take_up(run: PlannedRun, runs_dir: Path, weights: str, log: TextIO) -> None:
+    """Take up weights of an earlier run if there are any; a fault only costs a training."""
+    try:
+        if earlier := take_up_weights(run, runs_dir, weights):
+            log.write(f"{run.run_id}: evaluates again what {earlier.id} trained\n")
+    except (OSError, ValueError) as error:
+        log.write(f"{run.run_id}: is trained, as weights could not be taken up: {error}\n")
 
 
 def dask_setup(worker: object) -> None:

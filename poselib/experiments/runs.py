@@ -74,7 +74,11 @@ def start_run(
     write_json(folder / PARAMS, values)
     about = {"name": name, "notebook": notebook, "started": _now(), "seed": values.get("seed")}
     if (folder / WEIGHTS_OF).is_file():
-        about["weights_of"] = read_json(folder / WEIGHTS_OF)
+        origin = about["weights_of"] = read_json(folder / WEIGHTS_OF)
+        if origin.get("weights") != code.get("weights"):
+            raise ValueError(
+                f"{folder}: its weights were trained by other code than that of now: remove it"
+            )
     write_json(folder / RUN, {"id": folder.name, **about, "code": code, **provenance()})
     return RunRecord(folder, name, values)
 

@@ -19,7 +19,7 @@ _STYLES = ("-", "--", "-.", ":")
 _METRICS = ("AP", "AP50", "AP75", "AR")
 # Losses are averaged over a tenth of the training, but over at most so many lines.
 _SMOOTH = 15
-_NO_LOSS = "No loss was recorded: one is every log_every steps, and the training was shorter."
+_NO_LOSS = "No loss was recorded: one is every log_every steps, if it is finite."
 
 
 @style.theme

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 import poselib
-from poselib.experiments.code_base import CodeBase, Place, form_of, read_source
+from poselib.experiments.code_base import CodeBase
 from poselib.experiments.fingerprint import (
     Fingerprint,
     module_fingerprint,
     notebook_fingerprint,
 )
+from poselib.experiments.module_source import Place, form_of, read_source
 from poselib.experiments.named_files import files_of
 
 PACKAGE = Path(poselib.__file__).parent

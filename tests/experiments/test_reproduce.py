@@ -180,13 +180,13 @@ def test_finished_trainings_are_not_planned_and_tell_the_time(
 def test_trainings_of_which_the_evaluation_alone_changed_are_planned_as_such(
     house: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def earlier(run: PlannedRun, runs_dir: Path) -> RunRecord | None:
+    def earlier(run: PlannedRun, runs_dir: Path, basis: str) -> RunRecord | None:
         assert runs_dir == house.runs
         return RunRecord(house.runs / "toy-before", "toy", {}) if run.row == "b" else None
 
     monkeypatch.setattr(reproduction, "earlier_training", earlier)
     plan = plan_reproduction(house, ["toys"])
-    assert [each.weights for each in plan.trainings] == ["", "toy-before"] * 2
+    assert [each.weights_of for each in plan.trainings] == ["", "toy-before"] * 2
     text = describe(plan)
     assert "toys, b, seed 1, preset small: evaluated again, with the weights of toy-before" in text
     assert text.count("evaluated again") == 2

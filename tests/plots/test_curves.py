@@ -69,7 +69,7 @@ def test_a_single_value_is_a_point(records):
 def test_a_training_too_short_for_a_record_has_a_sentence():
     for lines in ([], pd.DataFrame(), [{"step": 1, "AP": 0.3}], [{"step": 1, "loss": None}]):
         figure = show_training(lines, title="2 steps")
-        assert not figure.axes and "the training was shorter" in figure.texts[-1].get_text()
+        assert not figure.axes and "No loss was recorded" in figure.texts[-1].get_text()
         assert figure.get_suptitle() == "2 steps"
 
 
