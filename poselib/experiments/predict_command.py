@@ -52,8 +52,8 @@ def add_options(add: Callable[..., Any]) -> None:
     add("--timing", action="store_true", help="print where the time of images goes")
     add("--video", action="store_true", help="each folder is a video and its images are frames")
     add("--fps", type=float, help="frames a second of such a video (default 25)")
-    explained = "finds the people for systems that see one at a time (default: the bundled model)"
-    add("--detector", metavar="FILE", help=explained)
+    explained = "name, file or folder of what finds the people for systems that see one at a time "
+    add("--detector", metavar="MODEL", help=f"{explained}(default: the bundled model)")
     explained = "of people, instead of a detector: a detections file in COCO's results format"
     add("--boxes", metavar="FILE", help=explained)
     explained = "poses of a video over time (default: not at all)"

@@ -20,7 +20,7 @@ It is run once, and the largest difference from PyTorch is printed.
 
 def add_options(add: Callable[..., Any]) -> None:
     """Add the options with the ``add_argument`` of a parser."""
-    explained = "a model's name or a checkpoint (default: the bundled model)"
+    explained = "name, file or folder of a model (default: the bundled one)"
     add("--model", "--checkpoint", metavar="NAME", help=explained)
     add("--out", required=True, metavar="OUT", help="the .onnx file, or a folder")
     explained = "images are (B, H, W, 3) uint8 RGB, which the graph normalizes"
