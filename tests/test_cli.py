@@ -345,6 +345,18 @@ def test_an_image_is_never_replaced_by_its_drawing(
     assert [p.name for p in tmp_path.iterdir()] == ["own.png"]
 
 
+def test_drawings_do_not_go_among_the_images(
+    tmp_path: Path, image: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own.jpg").write_bytes(image.read_bytes())
+    for out in (tmp_path, f"{tmp_path}/../{tmp_path.name}"):
+        status, _, error = run(
+            capsys, "predict", tmp_path, "--checkpoint", checkpoint, "--out", out
+        )
+        assert status == 2 and "is a folder of the images" in error
+    assert [path.name for path in tmp_path.iterdir()] == ["own.jpg"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("least", "drawn"), [(0.0, True), (99.0, False)])
 def test_a_system_says_from_which_score_on_people_are_drawn(
@@ -456,9 +468,10 @@ def test_stored_maps_are_decoded_and_timed(
         ({"maps": "half.npz"}, "half.npz: no npz file with heatmaps and tags: no array 'tags'"),
         ({"--threads": "0"}, "--threads must be 1 or more, not 0"),
         ({"--repeats": "-1"}, "--repeats must be 1 or more, not -1"),
-        ({"--out": "folder"}, "folder: this is a folder"),
+        ({"--out": "folder.npz"}, "folder.npz: this is a folder"),
         ({"--out": "text.npz/below.npz"}, "text.npz is not a folder"),
         ({"--out": "maps.npz"}, "the poses would replace the maps"),
+        ({"--out": "new/out.json"}, "--out new/out.json: must end in .npz"),
     ],
 )
 def test_bad_input_of_decode_is_named_in_one_line(
@@ -470,7 +483,7 @@ def test_bad_input_of_decode_is_named_in_one_line(
         "poselib.engine.decode_maps.decode_associative", lambda *_: pytest.fail("decoded")
     )
     (maps.parent / "text.npz").write_text("mine")
-    (maps.parent / "folder").mkdir()
+    (maps.parent / "folder.npz").mkdir()
     np.savez(maps.parent / "half.npz", heatmaps=np.zeros((2, 8, 8), np.float32))
     before = sorted(maps.parent.rglob("*"))
     chosen = {"maps": "maps.npz", "--out": "new/out.npz", **change}

@@ -201,7 +201,7 @@ def test_boxes_are_of_the_frames_of_one_video(
     start = ["--checkpoint", one_person, "--boxes", tmp_path / "boxes.json"]
     start += ["--out", tmp_path / "out"]
     status, _, error = run(capsys, film, *start)
-    assert status == 2 and "the dataset has no image 10" in error
+    assert status == 2 and "none of its detections is of these images: image_id is {10}" in error
     opencv_video(tmp_path / "b.mp4", 2)
     status, _, error = run(capsys, film, tmp_path / "b.mp4", *start)
     assert status == 2 and "--boxes are of images, or of one video" in error

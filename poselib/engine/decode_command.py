@@ -42,6 +42,8 @@ def run(arguments: argparse.Namespace) -> str:
 
     maps_file, out = Path(arguments.maps), Path(arguments.out)
     check_output(out)
+    if out.suffix != ".npz":
+        raise ValueError(f"--out {out}: must end in .npz")
     if out.resolve() == maps_file.resolve():
         raise ValueError(f"--out {out}: the poses would replace the maps")
     maps = read_maps(maps_file)

@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> str:
     from poselib.experiments.own_results import check_folder
 
     if arguments.out:
-        check_folder(Path(arguments.out))
+        check_folder(Path(arguments.out), (arguments.data, arguments.images))
         check_kind(Path(arguments.out))
     if arguments.boxes and arguments.detector:
         raise ValueError("--boxes and --detector are given: one of them says where people are")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -139,15 +139,21 @@ def show_validation(
     return show_panels(panels, system.skeleton, title=title)
 
 
-def check_folder(folder: Path, *, only_checked: bool = False) -> None:
+def check_folder(
+    folder: Path, data: Iterable[str | None] = (), *, only_checked: bool = False
+) -> None:
     """Raise ValueError if a training or an evaluation cannot write its results into a folder.
 
-    Those that ``poselib predict`` left there, which have the same name, are not replaced.
+    Those that ``poselib predict`` left there, which have the same name, are not replaced, and
+    pictures are not put among the data.
 
     Args:
+        data: files and folders of the data.
         only_checked: data are checked alone, which writes no results.
     """
     check_output(folder, folder=True)
+    if folder.resolve() in [Path(each).resolve() for each in data if each]:
+        raise ValueError(f"--out {folder}: is the folder of the data: give another one")
     alone = not only_checked and not (folder / "run.json").exists()
     if alone and all((folder / name).is_file() for name in PREDICTED):
         raise ValueError(f"--out {folder}: holds predictions, whose {RESULTS} would be replaced")

@@ -113,6 +113,11 @@ def run(arguments: argparse.Namespace) -> str:
     names = unique_names([source.resolve() for source in videos], reserved)
     films = [path for name in names for path in video_outputs(out, name)]
     results = [out / name for name in RESULTS] if files else []
+    if out.resolve() in [Path(each).resolve() for each in arguments.images if Path(each).is_dir()]:
+        raise ValueError(
+            f"--out {out}: is a folder of the images, among which what is drawn would be: give "
+            "another one"
+        )
     _check_output(out, [*paths, *videos], [*drawings, *films, *results])
     model = _model(arguments, files, videos)
     threshold = arguments.draw_score

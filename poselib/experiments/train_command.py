@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace) -> str:
     from poselib.experiments.own_training import describe_plan
 
     out, device = Path(arguments.out), get_device(arguments.device)
-    check_folder(out, only_checked=arguments.check)
+    check_folder(out, (arguments.data, arguments.images), only_checked=arguments.check)
     if arguments.tensorboard:
         check_tensorboard()
     if arguments.processes > 1 and not arguments.check and not launched():

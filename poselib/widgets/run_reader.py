@@ -93,9 +93,9 @@ class RunReader:
             table = self.table = read_table(self.runs_dir)
             self._written |= {folder: _times(folder) for folder in table.unread}
         if not len(table.rows):
-            absent = "" if self.runs_dir.is_dir() else ": there is no such folder"
-            why = f": {table.faults[0]}" if table.faults else absent
-            raise ValueError(f"{self.runs_dir} holds no run that can be read{why}")
+            why = table.faults[0] if table.faults else _why_no_run(self.runs_dir)
+            said = f"{self.runs_dir} holds no run that can be read"
+            raise ValueError(f"{said}: {why}" if why else said)
         first = values["run"] or str(table.rows.index[-1])
         second = {values["against"]} - {"", first}
         runs = tuple(self._open(table, name) for name in (first, *second))
@@ -135,6 +135,15 @@ class RunReader:
         found: RunResults = self._results[key].above(values["min_score"])
         found.errors  # noqa: B018  counted here, in the thread, not while it is drawn
         return found
+
+
+def _why_no_run(path: Path) -> str:
+    """Say why there is no run in a folder, as far as can be told."""
+    if (path / RUN).is_file():
+        return f"it is a run itself: give the folder in which it lies, {path.resolve().parent}"
+    if path.is_file():
+        return "it is a file: give a folder of runs"
+    return "" if path.is_dir() else "there is no such folder"
 
 
 def _times(folder: Path) -> tuple[int, ...]:

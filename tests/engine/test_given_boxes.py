@@ -44,3 +44,13 @@ def test_people_among_others_and_images_without_any_are_fine(tmp_path: Path) -> 
     assert found(written(tmp_path / "mixed.json", 7, 1, 1)) == 2
     assert found(written(tmp_path / "none.json")) == 0
     assert found(np.zeros((0, 4))) == 0 and found([[1, 2, 11, 22]]) == 1
+
+
+def test_a_file_may_be_of_more_images(tmp_path: Path) -> None:
+    rows = [{**BOX, "category_id": 1, "image_id": image} for image in (9, 4, 2)]
+    (tmp_path / "all.json").write_text(json.dumps(rows))
+    source = given_boxes(tmp_path / "all.json", [4, 5])
+    assert isinstance(source, ListedBoxes)
+    assert {image: len(each) for image, each in source.boxes.items()} == {4: 1, 5: 0}
+    with pytest.raises(ValueError, match=r"of these images: image_id is \{2, 4, 9\}.* \[7\]"):
+        given_boxes(tmp_path / "all.json", [7])

@@ -144,6 +144,18 @@ def test_predictions_are_not_replaced(
         assert "holds predictions" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["evaluate", "train"])
+def test_results_do_not_go_among_the_data(
+    folder: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    before = sorted(folder.rglob("*"))
+    for out in (folder, folder / "images", folder / ".." / folder.name):
+        images = ("--images", folder / "images")
+        said = refusal(capsys, command, "--data", folder, *images, "--out", out)
+        assert "is the folder of the data" in said
+    assert sorted(folder.rglob("*")) == before
+
+
 @pytest.mark.parametrize(
     ("options", "wrong"),
     [

@@ -20,6 +20,7 @@ from poselib.data.readers.coco import CocoKeypoints
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.export import write_scenes
 from poselib.engine.evaluate import evaluate_poses
+from poselib.experiments.runs import start_run
 from poselib.skeletons import COCO
 from poselib.structures import Poses
 from poselib.widgets.results_explorer import ResultsExplorer, results
@@ -329,6 +330,12 @@ def test_an_empty_folder_is_said(tmp_path: Path) -> None:
     explorer = results(tmp_path / "absent")
     explorer.wait()
     assert "holds no run that can be read: there is no such folder" in explorer.status.value
+    (tmp_path / "file").touch()
+    run = start_run(tmp_path / "runs", "train", {})
+    for path, said in ((tmp_path / "file", "it is a file"), (run.folder, "it is a run itself")):
+        explorer = results(path)
+        explorer.wait()
+        assert f"holds no run that can be read: {said}" in explorer.status.value
     for wrong in (5, None, ["runs"], ""):
         with pytest.raises(ValueError, match="results takes the folder of the runs"):
             results(wrong)
