@@ -98,7 +98,7 @@ def test_boxes_of_a_file_are_found_by_the_numbers_of_the_images(photos: Path) ->
     none, two = model(paths)
     assert len(none) == 0 and np.abs(middles(two) - PEOPLE).max() < 2
     np.testing.assert_allclose(two.person_scores, two.scores.mean(axis=1) * (0.9, 0.8), rtol=1e-5)
-    with pytest.raises(ValueError, match=r"\[0\]: image_id: the dataset has no image 9"):
+    with pytest.raises(ValueError, match=r"of these images: image_id is \{9\}, and they are \[7\]"):
         model(paths[0])
 
 
@@ -254,7 +254,10 @@ def test_predict_around_listed_boxes(
     results = json.loads((out / "results.json").read_text())
     assert sorted(each["image_id"] for each in results) == [7, 7, 9, 9]
     status, _, error = run(capsys, *command, "--boxes", listed(boxes, [8]))
-    assert status == 2 and "boxes.json: [0]: image_id: the dataset has no image 8" in error
+    assert (
+        status == 2
+        and "boxes.json: none of its detections is of these images: image_id is {8}" in error
+    )
     status, _, error = run(capsys, *command, "--size", 64)
     assert status == 2 and "size=64 is for systems of whole images" in error
 

@@ -113,12 +113,7 @@ def run(arguments: argparse.Namespace) -> str:
     names = unique_names([source.resolve() for source in videos], reserved)
     films = [path for name in names for path in video_outputs(out, name)]
     results = [out / name for name in RESULTS] if files else []
-    if out.resolve() in [Path(each).resolve() for each in arguments.images if Path(each).is_dir()]:
-        raise ValueError(
-            f"--out {out}: is a folder of the images, among which what is drawn would be: give "
-            "another one"
-        )
-    _check_output(out, [*paths, *videos], [*drawings, *films, *results])
+    _check_output(out, arguments.images, [*paths, *videos], [*drawings, *films, *results])
     model = _model(arguments, files, videos)
     threshold = arguments.draw_score
     if threshold is None:
@@ -202,11 +197,18 @@ def tell_of_photographs(
         complain(f"poselib {command}: {PHOTOGRAPHS}: --{option} dekr_w32_coco")
 
 
-def _check_output(folder: Path, inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
-    """Raise ValueError if results cannot be written there or would replace an input or a run's."""
+def _check_output(
+    folder: Path, named: Sequence[str], inputs: Sequence[Path], outputs: Sequence[Path]
+) -> None:
+    """Raise ValueError if results cannot be written there or would replace an input or a run's.
+
+    Nor are they written into a folder that is named as one of images: they would be images of it.
+    """
     from poselib.experiments.run_record import RUN
 
     check_output(folder, folder=True)
+    if folder.resolve() in [Path(each).resolve() for each in named if Path(each).is_dir()]:
+        raise ValueError(f"--out {folder}: is a folder of the images: give another one")
     if (folder / RUN).is_file() and any(map(os.path.lexists, outputs)):
         raise ValueError(f"--out {folder}: holds a run, whose results these would replace")
     sources = {path.resolve() for path in inputs}
