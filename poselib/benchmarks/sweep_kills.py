@@ -158,6 +158,8 @@ def kill_once(folder: Path, clustered: bool, kind: str, rng: random.Random) -> d
             # They are this process's children: until it asks, they stay as zombies.
             next(each for each in now.processes if each.pid == target.pid).wait()
         outlived = _outlived(children) if kind != "scheduler" else 0
+        if kind == "driver":  # a kernel that was starting may begin its run before it ends
+            begun = now.begun()
         status = driver.wait(_SECONDS) if kind != "driver" else None
         if kind == "scheduler":
             now.open()
