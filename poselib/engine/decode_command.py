@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> str:
 
     maps_file, out = Path(arguments.maps), Path(arguments.out)
     check_output(out)
-    if out.suffix != ".npz" and (out.is_file() or not out.exists()):  # a pipe has any name
+    if out.suffix not in ("", ".npz") and (out.is_file() or not out.exists()):  # not of a pipe
         raise ValueError(f"--out {out}: must end in .npz")
     if out.resolve() == maps_file.resolve():
         raise ValueError(f"--out {out}: the poses would replace the maps")
